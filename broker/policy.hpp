@@ -38,52 +38,18 @@
 // that has no process, a timer that was cancelled) has no effect, so that the caller need not untangle races.
 #pragma once
 
-#include <chrono>
-#include <cstdint>
-#include <deque>
 #include <map>
 #include <optional>
-#include <variant>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <muproc/supervision.hpp>
 
+#include "broker/actions.hpp"
+#include "broker/restart_window.hpp"
+
 namespace muproc::broker {
-
-/// A child's place in the start order. A key is never used again, so keys of forgotten children stay unused.
-using ChildKey = std::uint32_t;
-
-/// When something happens: on the monotonic clock; and a fresh random number in [0, 1), which spreads back-offs.
-struct Moment {
-  std::chrono::nanoseconds now{0};
-  double dice = 0.5;
-};
-
-enum class ExitClass { normal, shutdown, abnormal };
-
-/// Why a supervisor ended. To its own supervisor all but `killed` are the reason `shutdown`.
-enum class EndReason { requested, killed, limit_reached, auto_shutdown };
-
-/// Fork the child; then say child_started or child_start_failed.
-struct StartChild { ChildKey child; friend bool operator==(StartChild, StartChild) = default; };
-/// Stop the child as its Stop says; then say child_exited.
-struct StopChild { ChildKey child; friend bool operator==(StopChild, StopChild) = default; };
-/// Kill the child at once, whatever its Stop says; then say child_exited.
-struct KillChild { ChildKey child; friend bool operator==(KillChild, KillChild) = default; };
-/// Say timer_fired after the delay. A child has at most one timer.
-struct ArmTimer { ChildKey child; std::chrono::nanoseconds delay; friend bool operator==(ArmTimer, ArmTimer) = default; };
-struct CancelTimer { ChildKey child; friend bool operator==(CancelTimer, CancelTimer) = default; };
-/// The child is no longer this supervisor's: drop its specification and its name.
-struct ForgetChild { ChildKey child; friend bool operator==(ForgetChild, ForgetChild) = default; };
-/// The supervisor's own start is complete.
-struct Started { friend bool operator==(Started, Started) = default; };
-/// The supervisor's own start failed, since this child's did. No child is left.
-struct StartFailed { ChildKey child; friend bool operator==(StartFailed, StartFailed) = default; };
-/// The supervisor is at its end. No child is left. Before Started, this too is a start that failed.
-struct Ended { EndReason reason; friend bool operator==(Ended, Ended) = default; };
-
-using Action = std::variant<StartChild, StopChild, KillChild, ArmTimer, CancelTimer, ForgetChild, Started, StartFailed, Ended>;
-using Actions = std::vector<Action>;
 
 /// What the policy must know of a child.
 struct ChildRules {
@@ -99,34 +65,22 @@ struct SupervisorRules {
   AutoShutdown auto_shutdown = AutoShutdown::never;
 };
 
-/// The restarts of the last while. Pure bookkeeping of semantics' "N within T are allowed, the next is not".
-class RestartWindow {
- public:
-  /// Counts a restart, and says whether the limit still allows it.
-  [[nodiscard]] bool admit(const Limit& limit, std::chrono::nanoseconds now);
-  [[nodiscard]] std::size_t size() const { return times_.size(); }
-
- private:
-  std::deque<std::chrono::nanoseconds> times_;
-};
-
-/// How long the restart after `failures` earlier ones in a row waits.
-std::chrono::nanoseconds backoff_delay(const Backoff& backoff, std::uint32_t failures, double dice);
-
 class SupervisorPolicy {
  public:
   enum class ChildState { down, starting, up, stopping, waiting };
   enum class Phase { idle, starting, up, ending, ended };
-  /// What became of a request about one child.
-  enum class Outcome { done, not_found, running, restarting, ending };
+
+  /// What became of a request about one child. `not_running` speaks of the supervisor, the others of the child.
+  enum class Outcome { done, not_found, running, restarting, not_running };
   struct Reply {
     Outcome outcome = Outcome::done;
     Actions actions = {};
   };
 
+  /// Children get the keys 0, 1, 2, … in this order.
   SupervisorPolicy(SupervisorRules rules, const std::vector<ChildRules>& children);
 
-  // Events. Children are known by their place, 0, 1, 2, …
+  // Events.
   Actions start(Moment at);
   Actions child_started(ChildKey child, Moment at);
   /// The child could not be started, or ended before it was ready, or was not ready in time and has been killed: there
@@ -141,10 +95,10 @@ class SupervisorPolicy {
   /// Kill all children at once, and end.
   Actions kill_requested(Moment at);
 
-  // Requests of people and programs, served in every phase but the last two. None of them counts as a restart.
-  /// A new child, down, after all others; start_child starts it. If that start fails it is forgotten.
+  // Requests of people and programs, served while the supervisor starts and while it is up. None counts as a restart.
+  /// A new child, down, after all others; start_child starts it. When that start fails it is forgotten.
   ChildKey add_child(ChildRules rules);
-  /// Starts a child that is down, or waiting; one that is being stopped starts when it has ended.
+  /// Starts a child that is down or waiting, without further delay; one that is stopping starts when it has ended.
   Reply start_child(ChildKey child, Moment at);
   /// Stops a child and keeps it down; a temporary one is then forgotten. Done also when it is down already.
   Reply terminate_child(ChildKey child, Moment at);
@@ -154,53 +108,66 @@ class SupervisorPolicy {
   Reply delete_child(ChildKey child);
 
   [[nodiscard]] Phase phase() const { return phase_; }
+  /// Empty for a child that is not there, or not any more.
   [[nodiscard]] std::optional<ChildState> state_of(ChildKey child) const;
-  /// The keys of all children not forgotten, in start order.
+  /// In start order.
   [[nodiscard]] std::vector<ChildKey> children() const;
 
  private:
   struct Child {
     ChildRules rules;
     ChildState state = ChildState::down;
-    bool due = false;       // to be started when its turn in the sweep comes, or when it has stopped
-    bool by_hand = false;   // its next start, or the one under way, was asked for by somebody
-    bool has_run = false;   // was up once
-    bool was_given = true;  // part of the specification, not added later
-    std::uint32_t failures = 0;  // restarts in a row without a healthy while
-    std::chrono::nanoseconds up_since{0};
-  };
-  // A group being stopped, then started: [from, the last child].
-  struct Sweep {
-    enum class Stage { stopping, delaying, starting } stage = Stage::starting;
-    ChildKey from = 0;
-    ChildKey cause = 0;                      // the child whose failure this is, and whose timer is armed
-    std::chrono::nanoseconds not_before{0};  // when its back-off is over
+    bool due = false;            // the sweep has still to start it; or, without one: start it when it has stopped
+    bool owed = false;           // it is down through a failure, or as a bystander, and is to come back
+    bool by_hand = false;        // somebody asked for its next start, or for the one under way
+    bool has_run = false;        // it was up once
+    bool was_added = false;      // by add_child
+    std::uint32_t failures = 0;  // restarts in a row without a healthy while between them
+    std::optional<std::chrono::nanoseconds> up_since = {};  // empty until it is ready
   };
 
-  Child* find(ChildKey child);
-  [[nodiscard]] bool in_sweep(ChildKey child) const { return sweep_ && child >= sweep_->from; }
-  [[nodiscard]] bool has_process(const Child& child) const;
-  [[nodiscard]] bool group_is_going_down(ChildKey child) const;
+  // Stops the children from `from` on, last first; waits; then starts all that are due, first first.
+  struct Sweep {
+    enum class Stage { stopping, delaying, starting };
+    Stage stage;
+    ChildKey from;
+    ChildKey cause;                       // whose failure this is; its timer is armed while delaying
+    std::chrono::nanoseconds not_before;  // when its back-off is over
+  };
+
+  Child* find(ChildKey key);
+  [[nodiscard]] bool in_sweep(ChildKey key) const { return sweep_ && key >= sweep_->from; }
+  [[nodiscard]] bool is_going_down(ChildKey key) const;  // with its group
+  [[nodiscard]] bool restarts_alone() const { return rules_.strategy == Strategy::one_for_one; }
+  [[nodiscard]] bool is_delaying() const { return sweep_ && sweep_->stage == Sweep::Stage::delaying; }
+  [[nodiscard]] bool serves_requests() const { return phase_ == Phase::starting || phase_ == Phase::up; }
 
   void begin(Child& child, ChildKey key);
   void stop(Child& child, ChildKey key);
   void forget(ChildKey key);
-
-  void gone_as_told(Child& child, ChildKey key);
+  void gone(Child& child, ChildKey key);
   void ended_for_good(Child& child, ChildKey key);
-  void restart(Child& child, ChildKey key, Moment at);
-  void restart_after_backoff(Child& child, ChildKey key, Moment at);
-  void start_by_hand_failed(Child& child, ChildKey key, Moment at);
-  void begin_sweep(ChildKey from, ChildKey cause, std::chrono::nanoseconds not_before);
   [[nodiscard]] bool calls_for_shutdown(const Child& child) const;
 
-  void begin_end(Action last_word);
-  void cancel_timers();
+  void start_failed(Child& child, ChildKey key, Moment at);
+  void start_by_hand_failed(Child& child, ChildKey key);
+  void restart_if_allowed(Child& child, ChildKey key, Moment at);
+  void restart(Child& child, ChildKey key, Moment at);
+  void restart_alone(Child& child, ChildKey key, std::chrono::nanoseconds delay);
+  void restart_group(ChildKey from, ChildKey cause, std::chrono::nanoseconds not_before);
+  void skip_delay();
+  void start_now(Child& child, ChildKey key);
+  void give_up_waiting(Child& child, ChildKey key);
 
+  void begin_end(Action last_word);
   void advance(Moment at);
   void advance_sweep(Moment at);
+  void stop_group(Moment at);
+  void start_group();
   void advance_end();
-  Actions take() { return std::exchange(actions_, {}); }
+
+  void say(Action action) { actions_.push_back(action); }
+  Actions advanced(Moment at);
 
   SupervisorRules rules_;
   std::map<ChildKey, Child> children_;  // in start order
@@ -208,19 +175,20 @@ class SupervisorPolicy {
   Phase phase_ = Phase::idle;
   std::optional<Sweep> sweep_;
   RestartWindow window_;
-  Action last_word_ = Ended{EndReason::requested};  // said when all children are gone
-  bool killing_ = false;
-  Actions actions_;  // of the event in hand
+  Action last_word_ = Ended{EndReason::requested};  // said when the last child is gone
+  Actions actions_;                                 // what the event in hand has led to so far
 };
 
-/// Whether a child that was not told to end comes back.
-constexpr bool comes_back(Restart restart, ExitClass how) {
-  switch (restart) {
-    case Restart::permanent: return true;
-    case Restart::transient: return how == ExitClass::abnormal;
-    case Restart::temporary: return false;
+/// "not found", "restarting", …
+constexpr std::string_view to_string(SupervisorPolicy::Outcome outcome) {
+  switch (outcome) {
+    case SupervisorPolicy::Outcome::done: return "done";
+    case SupervisorPolicy::Outcome::not_found: return "not found";
+    case SupervisorPolicy::Outcome::running: return "running";
+    case SupervisorPolicy::Outcome::restarting: return "restarting";
+    case SupervisorPolicy::Outcome::not_running: return "not running";
   }
-  return false;
+  return "?";
 }
 
 }  // namespace muproc::broker
