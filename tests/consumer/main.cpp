@@ -2,7 +2,7 @@
 #include <cstdint>
 #include <iostream>
 
-#include <muproc/value.hpp>
+#include <muproc/muproc.hpp>
 
 int main() {
   muproc::Mumsg message{{"cmd", muproc::Symbol("square")}, {"x", 3}};

@@ -1,5 +1,11 @@
-#include <string>
+// A code module as a user writes it.
+#include <muproc/muproc.hpp>
 
-#include <muproc/value.hpp>
+using namespace muproc;
 
-std::string describe(const muproc::Mumsg& message) { return muproc::to_string(message); }
+void squarer(Self& self) {
+  for (;;)
+    self.receive(on<"x">() >> [&](From from, double x) { self.send(from, "answer", x * x); },
+                 on<"cmd">(is("quit")) >> [&] { self.exit("received-quit-cmd"); });
+}
+MUPROC_ENTRY(squarer)

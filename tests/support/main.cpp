@@ -9,8 +9,8 @@ int main(int argc, char* argv[]) {
   if (int failed = session.applyCommandLine(argc, argv)) return failed;
 #ifdef CATCH_CONFIG_RUNNER
   // Version 2 calls it a success when no test matched the title asked for; version 3 does not.
-  session.configData().warnings = static_cast<Catch::WarnAbout::What>(session.configData().warnings |
-                                                                      Catch::WarnAbout::NoTests);
+  session.configData().warnings =
+      static_cast<Catch::WarnAbout::What>(session.configData().warnings | Catch::WarnAbout::NoTests);
 #endif
   return session.run();
 }
