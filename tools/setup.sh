@@ -48,29 +48,26 @@ install_with_apt() {
 }
 
 # Elsewhere packages have other names; what counts is whether the compiler finds things.
+has_header() { echo "#include $1" | g++ -std=c++20 -E -x c++ - >/dev/null 2>&1; }
+
 check_without_apt() {
-  local missing=() command header
+  local missing=() command header name
   for command in g++ cmake ninja pkg-config capnp; do
     command -v "$command" >/dev/null || missing+=("the command $command")
   done
-  if command -v g++ >/dev/null; then
-    while read -r header name; do
-      echo "#include $header" | g++ -std=c++20 -E -x c++ - >/dev/null 2>&1 || missing+=("$name  (header $header)")
-    done <<'END'
+  while read -r header name; do
+    has_header "$header" || missing+=("$name: header $header")
+  done <<'END'
 <capnp/message.h> Cap'n Proto 0.9 or later, with KJ
-<boost/interprocess/mapped_region.hpp> Boost 1.74 or later (headers)
-<spdlog/spdlog.h> spdlog, built with fmt
-<toml++/toml.h> toml++ 3.3 or later
+<boost/interprocess/mapped_region.hpp> Boost 1.74 or later
+<spdlog/spdlog.h> spdlog
+<toml++/toml.h> toml++ 3
 <CLI/CLI.hpp> CLI11 2
-<elfutils/libdwfl.h> elfutils (libdw)
+<elfutils/libdwfl.h> elfutils' libdw
 <seccomp.h> libseccomp
-<curses.h> ncurses, the wide-character build
+<curses.h> ncurses, with wide characters
 END
-    if ! { echo '#include <catch2/catch_all.hpp>' | g++ -std=c++20 -E -x c++ - >/dev/null 2>&1 ||
-           echo '#include <catch2/catch.hpp>' | g++ -std=c++20 -E -x c++ - >/dev/null 2>&1; }; then
-      missing+=("Catch2, version 2 or 3")
-    fi
-  fi
+  has_header '<catch2/catch_all.hpp>' || has_header '<catch2/catch.hpp>' || missing+=("Catch2, version 2 or 3")
   [[ ${#missing[@]} -eq 0 ]] && return
   echo "setup: this system has no apt; please install what is missing:" >&2
   printf '  %s\n' "${missing[@]}" >&2

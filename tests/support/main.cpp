@@ -1,8 +1,34 @@
-// The main of every test suite.
+// The main of every test suite. What a test starts lives in a runtime directory of this process's own, so that tests can
+// run side by side and meet no system of the user's.
 #if !__has_include(<catch2/catch_all.hpp>)
 #define CATCH_CONFIG_RUNNER
 #endif
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+
 #include "support/catch.hpp"
+
+namespace {
+
+class OwnRuntimeDir {
+ public:
+  OwnRuntimeDir() {
+    path_ = (std::filesystem::temp_directory_path() / "muproc-test-XXXXXX").string();
+    if (mkdtemp(path_.data()) == nullptr || setenv("MUPROC_RUNTIME_DIR", path_.c_str(), 1) != 0) std::abort();
+  }
+  ~OwnRuntimeDir() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  OwnRuntimeDir(const OwnRuntimeDir&) = delete;
+  OwnRuntimeDir& operator=(const OwnRuntimeDir&) = delete;
+
+ private:
+  std::string path_;
+};
+
+}  // namespace
 
 int main(int argc, char* argv[]) {
   Catch::Session session;
@@ -12,5 +38,6 @@ int main(int argc, char* argv[]) {
   session.configData().warnings =
       static_cast<Catch::WarnAbout::What>(session.configData().warnings | Catch::WarnAbout::NoTests);
 #endif
+  OwnRuntimeDir runtime_dir;
   return session.run();
 }
