@@ -180,7 +180,7 @@ struct SupervisorOptions {
 struct Supervisor {
   Strategy strategy = one_for_one;
   Limit limit = {};
-  std::vector<Child> children = {};
+  std::vector<Child> children;
   AutoShutdown auto_shutdown = never;
 };
 

@@ -1,0 +1,12 @@
+// All of muproc. See self.hpp for what a muproc can do, match.hpp for receive's clauses, supervision.hpp for trees of
+// supervisors, system.hpp to be the broker yourself.
+#pragma once
+
+#include <muproc/entry.hpp>
+#include <muproc/match.hpp>
+#include <muproc/message.hpp>
+#include <muproc/pid.hpp>
+#include <muproc/reason.hpp>
+#include <muproc/self.hpp>
+#include <muproc/supervision.hpp>
+#include <muproc/value.hpp>

@@ -1,0 +1,178 @@
+#include "runtime/birth.hpp"
+
+#include <muproc/detail/child.hpp>
+
+#include <cxxabi.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+
+#include "runtime/interrupt.hpp"
+#include "sys/error.hpp"
+#include "wire/codec.hpp"
+
+#ifndef MUPROC_VERSION
+#define MUPROC_VERSION "0.1.0"
+#endif
+
+namespace muproc::detail {
+namespace {
+
+void limit(int resource, std::uint64_t value, const char* name) {
+  rlimit now;
+  sys::check(::getrlimit(static_cast<__rlimit_resource_t>(resource), &now), "getrlimit", name);
+  now.rlim_cur = value;
+  if (now.rlim_max != RLIM_INFINITY && now.rlim_max < value) now.rlim_max = value;
+  sys::check(::setrlimit(static_cast<__rlimit_resource_t>(resource), &now), "setrlimit", name);
+}
+
+void apply_limits(wire::Limits::Reader limits) {
+  if (limits.getFiles()) limit(RLIMIT_NOFILE, limits.getFiles(), "files");
+  if (limits.getHasCore()) limit(RLIMIT_CORE, limits.getCore(), "core");
+  if (limits.getCpus().size() > 0) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (const auto cpu : limits.getCpus()) CPU_SET(cpu, &set);
+    sys::check(::sched_setaffinity(0, sizeof set, &set), "sched_setaffinity");
+  }
+  if (limits.getHasNice()) sys::check(::setpriority(PRIO_PROCESS, 0, limits.getNice()), "setpriority");
+  if (limits.getHasUmask()) ::umask(limits.getUmask());
+  if (limits.getHasOomScoreAdj()) {
+    std::ofstream file("/proc/self/oom_score_adj");
+    if (!(file << limits.getOomScoreAdj() << std::flush)) throw Error("cannot set oom_score_adj");
+  }
+  if (limits.getMemory()) limit(RLIMIT_DATA, limits.getMemory(), "memory");
+}
+
+/// What the seed does for exec children before the exec.
+void settle_in(wire::Kit::Reader kit) {
+  for (const auto variable : kit.getEnv()) ::setenv(variable.getName().cStr(), variable.getValue().cStr(), 1);
+  if (kit.getCwd().size() > 0) sys::check(::chdir(kit.getCwd().cStr()), "chdir", kit.getCwd().cStr());
+  apply_limits(kit.getLimits());
+}
+
+Kit read_kit(wire::Kit::Reader from, Origin origin) {
+  if (from.getLayoutVersion() != shm::k_layout_version)
+    throw Error("version mismatch: the broker's layout version is " + std::to_string(from.getLayoutVersion()) +
+                " (muproc " + wire::string(from.getLibraryVersion()) + "), this muproc's is " +
+                std::to_string(shm::k_layout_version) + " (muproc " + library_version() + ")");
+  Kit kit;
+  kit.pid = Pid(from.getPid());
+  kit.parent = Pid(from.getParent());
+  kit.name = wire::string(from.getName());
+  kit.args = wire::read(from.getArgs());
+  kit.bindings = wire::read(from.getBindings());
+  kit.error_stream = wire::string(from.getErrorStream());
+  kit.trap_exits = from.getTrapExits();
+  const MailboxSizes defaults;
+  kit.stash_limit = from.getStashLimit() ? from.getStashLimit() : defaults.stash.count;
+  kit.max_message = from.getMaxMessage() ? from.getMaxMessage() : defaults.max_message.count;
+  kit.broker_os_pid = from.getBrokerOsPid();
+  kit.is_child = origin != Origin::outsider;
+  return kit;
+}
+
+wire::Frame expect(wire::FrameSocket& socket) {
+  auto frame = socket.receive();
+  if (!frame) throw Error("the broker closed the connection");
+  auto contents = frame->as<wire::FromBroker>();
+  if (contents.isRefused()) throw Error(wire::string(contents.getRefused()));
+  if (contents.isError()) throw_error(contents.getError());
+  return std::move(*frame);
+}
+
+void say_hello(wire::FrameSocket& socket) {
+  capnp::MallocMessageBuilder message;
+  auto hello = message.initRoot<wire::ToBroker>().initHello();
+  hello.setLayoutVersion(shm::k_layout_version);
+  hello.setLibraryVersion(library_version());
+  socket.send(message);
+}
+
+/// A cloned child says why it could not be born; an exec child's stderr is its own.
+void say_start_failed(wire::FrameSocket& socket, const char* what) {
+  capnp::MallocMessageBuilder message;
+  wire::write(message.initRoot<wire::ToBroker>().initExiting(), Reason::start_failed(std::string(what)));
+  socket.send(message);
+}
+
+std::string demangled(const char* name) {
+  int status = 0;
+  std::unique_ptr<char, decltype(&std::free)> text(abi::__cxa_demangle(name, nullptr, nullptr, &status), &std::free);
+  return status == 0 ? text.get() : name;
+}
+
+}  // namespace
+
+const char* library_version() { return MUPROC_VERSION; }
+
+std::unique_ptr<Runtime> be_born(wire::FrameSocket socket, Origin origin) {
+  wire::Frame first = expect(socket);
+  auto kit_reader = first.as<wire::FromBroker>();
+  if (!kit_reader.isKit()) throw Error("the broker did not begin with a kit");
+  try {
+    Kit kit = read_kit(kit_reader.getKit(), origin);
+    first.expect_fds(3);
+    auto segment = std::make_shared<shm::OwnSegment>(first.fds()[0].get(), kit.pid);
+    sys::UniqueFd eventfd = std::move(first.fds()[1]);
+    auto directory = std::make_unique<shm::DirectoryView>(first.fds()[2].get());
+    first.fds().clear();
+    if (origin != Origin::outsider) install_interrupt();
+    if (origin == Origin::cloned) settle_in(kit_reader.getKit());
+    say_hello(socket);
+    std::uint64_t frames = 1;
+    for (;;) {
+      wire::Frame frame = expect(socket);
+      ++frames;
+      if (frame.as<wire::FromBroker>().isGo()) break;
+    }
+    return std::make_unique<Runtime>(std::move(kit), std::move(socket), frames, std::move(segment), std::move(eventfd),
+                                     std::move(directory));
+  } catch (const std::exception& failure) {
+    say_start_failed(socket, failure.what());
+    throw;
+  }
+}
+
+Reason live(Runtime& runtime, Function function) {
+  Reason reason;
+  try {
+    function(runtime.self());
+  } catch (const ExitSignal& signal) {
+    reason = signal.reason;
+  } catch (const LimitExpired&) {
+    reason = Reason::exception("muproc::LimitExpired", "a time limit outlived its with_timeout");
+  } catch (const std::exception& error) {
+    reason = Reason::exception(demangled(typeid(error).name()), error.what());
+  } catch (...) {
+    const std::type_info* type = abi::__cxa_current_exception_type();
+    reason = Reason::exception(type ? demangled(type->name()) : "unknown", "");
+  }
+  if (reason.is(Reason::Kind::exception)) runtime.log().error("ended by {}: {}", reason.name(), reason.what());
+  runtime.say_exiting(reason);
+  return reason;
+}
+
+void run_child(int control_socket, EntryFunction function) {
+  int status = 1;
+  try {
+    auto runtime = be_born(wire::FrameSocket(sys::UniqueFd(control_socket)), Origin::cloned);
+    live(*runtime, function);
+    status = 0;
+    (void)runtime.release();  // the process ends here: what was mapped stays until then
+  } catch (const std::exception& failure) {
+    std::fprintf(stderr, "muproc: cannot start: %s\n", failure.what());
+  } catch (const ExitSignal&) {
+    // told to exit before it began
+  }
+  std::fflush(nullptr);
+  ::_exit(status);  // the image's static destructors belong to the zygote
+}
+
+}  // namespace muproc::detail
+

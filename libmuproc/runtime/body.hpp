@@ -1,0 +1,70 @@
+// The contents of a received message: private words, copied out of a ring or made here, and for a large one the blocks
+// in its sender's arena, read in place.
+#pragma once
+
+#include <capnp/message.h>
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include <muproc/message.hpp>
+
+#include "runtime/peer.hpp"
+
+namespace muproc::detail {
+
+struct BodyPool;
+
+struct Body {
+  using Segment = kj::ArrayPtr<const capnp::word>;
+
+  explicit Body(std::size_t capacity_words) : words(new capnp::word[capacity_words]), capacity(capacity_words) {}
+  ~Body();
+
+  /// Ready to be read: `first_words` of `words` are the first segment, `further` the others. Checks every pointer;
+  /// throws kj::Exception when one leads outside.
+  void open();
+  capnp::AnyPointer::Reader root() const { return root_; }
+  void close();
+  std::size_t bytes() const;
+
+  std::unique_ptr<capnp::word[]> words;
+  std::size_t capacity;
+  std::size_t first_words = 0;
+  std::vector<Segment> further;
+  bool first_is_further = false;           // the first segment too lies in the arena
+  std::shared_ptr<InChannel> channel;      // of a large message
+  std::uint32_t ticket = 0;
+  std::vector<std::shared_ptr<const sys::Mapping>> extents;  // keeps `further` mapped, whatever its sender says
+  BodyPool* pool = nullptr;                // where it goes back to; null: it is deleted
+
+ private:
+  class Reader : public capnp::MessageReader {
+   public:
+    Reader(const Body& body, capnp::ReaderOptions options) : capnp::MessageReader(options), body_(body) {}
+    kj::ArrayPtr<const capnp::word> getSegment(unsigned id) override;
+
+   private:
+    const Body& body_;
+  };
+  std::optional<Reader> reader_;
+  capnp::AnyPointer::Reader root_;
+};
+
+/// Bodies that stay hot: one for each level of nested handlers.
+struct BodyPool {
+  static constexpr std::size_t k_words = 4096;  // holds any record of a default ring
+  std::vector<std::unique_ptr<Body>> free;
+  ~BodyPool() = default;
+
+  /// At least `words` large; from the pool when that is large enough.
+  BodyPtr take(std::size_t words);
+  void put(Body* body) noexcept;
+};
+
+/// A body of its own with a copy of another's private words; takes over the large part.
+BodyPtr compact(BodyPtr body);
+
+}  // namespace muproc::detail

@@ -1,0 +1,355 @@
+// Messages out and in: the two halves of the message corridor that meet in a muproc.
+#include <algorithm>
+
+#include "runtime/runtime.hpp"
+#include "sys/clock.hpp"
+
+namespace muproc::detail {
+namespace {
+
+void add(shm::AtomicU64& counter, std::uint64_t count) {
+  counter.store(counter.load(std::memory_order_relaxed) + count, std::memory_order_relaxed);
+}
+
+template <class Enum>
+void set(shm::AtomicU32& word, Enum value) {
+  word.store(static_cast<std::uint32_t>(value), std::memory_order_relaxed);
+}
+
+bool valid_ring_size(std::uint32_t size) {
+  return size >= shm::k_min_ring && size <= shm::k_max_ring && (size & (size - 1)) == 0;
+}
+
+}  // namespace
+
+// ---- out -------------------------------------------------------------------------------------------------------------
+
+bool Runtime::send(Address to, ScratchLease& lease, std::uint64_t type_id, SendWait wait, Message::Kind kind,
+                   std::uint64_t ref) {
+  check();
+  const Pid target = resolve(to);
+  if (target == kit_.pid) {
+    send_to_self(lease, type_id, kind, ref);
+    return true;
+  }
+  shm::RecordHeader header{};
+  header.kind = static_cast<std::uint8_t>(kind);
+  header.flags = ref ? shm::k_flag_reference : 0;
+  header.target = static_cast<std::uint16_t>(target.incarnation());
+  header.type_id = type_id;
+
+  OutChannel* channel = outbox_.find(target);
+  if (channel && directory_->alive(target) && try_send_once(target, *channel, lease, header, ref)) [[likely]] return true;
+
+  const Time deadline = wait.kind == SendWait::Kind::within ? sys::monotonic() + wait.limit : Time::max();
+  for (bool counted = false;;) {
+    if (!channel && directory_->alive(target)) channel = open_channel(target);
+    if (!channel || !directory_->alive(target)) {
+      add(own_->status().sent_to_dead, 1);
+      return true;
+    }
+    if (try_send_once(target, *channel, lease, header, ref)) return true;
+    if (!std::exchange(counted, true)) add(own_->status().sends_blocked, 1);
+    if (!wait_for_room(target, wait, deadline)) return false;
+    channel = outbox_.find(target);  // it may have been closed while we waited
+  }
+}
+
+bool Runtime::try_send_once(Pid, OutChannel& channel, ScratchLease& lease, shm::RecordHeader& header,
+                            std::uint64_t ref) {
+  header.timestamp = sys::ticks(directory_->use_tsc());
+  const bool large = lease.builder()->getSegmentsForOutput().size() > 1;
+  const std::uint64_t before = channel.writer.position();
+  if (!outbox_.write(channel, lease, header, ref)) return false;
+  channel.peer->wake(shm::Asleep::for_news);
+  shm::StatusBlock& status = own_->status();
+  add(status.messages_sent, 1);
+  add(status.bytes_sent, channel.writer.position() - before);
+  if (large) add(status.large_sent, 1);
+  return true;
+}
+
+/// Waits for a published cursor or a released block; meanwhile takes what arrives into the stash, so that two muprocs
+/// that send to each other cannot block each other. False when there is no time left.
+bool Runtime::wait_for_room(Pid to, SendWait wait, Time deadline) {
+  if (wait.kind == SendWait::Kind::never) return false;
+  check();
+  drain_to_stash();
+  OutChannel* channel = outbox_.find(to);
+  if (!channel) return true;
+  const shm::Cursor& cursor = *channel->cursor;
+  // [SYNC ring.consumed], [SYNC arena.release] acquire
+  const std::uint64_t consumed = cursor.consumed.load(std::memory_order_acquire);
+  const std::uint64_t released = cursor.released.load(std::memory_order_acquire);
+  if (consumed == channel->consumed_when_full && released == channel->released_when_full) {
+    if (sys::monotonic() >= deadline) return false;
+    shm::StatusBlock& status = own_->status();
+    status.blocked_on.store(to.bits(), std::memory_order_relaxed);
+    set(status.activity, shm::Activity::sending);
+    sleeper_.wait(
+        shm::Asleep::for_room, nearest(deadline == Time::max() ? std::nullopt : std::optional(deadline)),
+        kit_.is_child ? -1 : lane_.fd(),
+        [&] {
+          return cursor.consumed.load(std::memory_order_acquire) != consumed ||
+                 cursor.released.load(std::memory_order_acquire) != released || !directory_->alive(to) || news();
+        },
+        [&] { inbox_.publish_cursors(); });
+    set(status.activity, shm::Activity::running);
+  }
+  channel->consumed_when_full = consumed;
+  channel->released_when_full = released;
+  return true;
+}
+
+OutChannel* Runtime::open_channel(Pid to) {
+  const std::uint32_t ring_size = directory_->live(to.slot()).ring_size.load(std::memory_order_relaxed);
+  if (!valid_ring_size(ring_size)) return nullptr;
+  const std::size_t offset = outbox_.reserve_ring(ring_size);
+  capnp::MallocMessageBuilder message;
+  auto request = message.initRoot<wire::ToBroker>().initOpenChannel();
+  request.setReceiver(to.bits());
+  request.setRingOffset(offset);
+  request.setRingSize(ring_size);
+  wire::Frame reply = ask(message);
+  auto contents = reply.as<wire::FromBroker>();
+  if (!contents.isChannel()) {
+    outbox_.give_back_ring(offset, ring_size);
+    if (contents.isError() && contents.getError().getKind() != wire::Error::Kind::NOPROC)
+      throw_error(contents.getError());
+    return nullptr;
+  }
+  reply.expect_fds(2);
+  auto peer = meet(to, reply.fds()[0].get(), std::move(reply.fds()[1]));
+  const auto channel = contents.getChannel();
+  if (channel.getCursor() >= shm::k_max_channels) throw Error("the broker named a channel that cannot be");
+  return &outbox_.open(std::move(peer), offset, ring_size, channel.getCursor(), channel.getSecret());
+}
+
+void Runtime::send_to_self(ScratchLease& lease, std::uint64_t type_id, Message::Kind kind, std::uint64_t ref) {
+  const auto segments = lease.builder()->getSegmentsForOutput();
+  std::size_t words = 0;
+  for (const auto& segment : segments) words += segment.size();
+  if (words * sizeof(capnp::word) > kit_.max_message + sys::k_page)
+    throw MessageTooLarge("a message of " + std::to_string(words * 8) + " bytes is larger than max_message");
+  Message message;
+  message.from_ = From(kit_.pid);
+  message.kind_ = kind;
+  message.type_id_ = type_id;
+  message.ref_ = ref;
+  message.timestamp_ = sys::ticks(directory_->use_tsc());
+  auto body = BodyPtr(new Body(words));
+  capnp::word* to = body->words.get();
+  std::copy(segments[0].begin(), segments[0].end(), to);
+  body->first_words = segments[0].size();
+  to += segments[0].size();
+  for (std::size_t i = 1; i < segments.size(); ++i) {
+    std::copy(segments[i].begin(), segments[i].end(), to);
+    body->further.emplace_back(to, segments[i].size());
+    to += segments[i].size();
+  }
+  body->open();
+  message.body_ = std::move(body);
+  add(own_->status().messages_sent, 1);
+  if (!route_reply(message)) inbox_.push(std::move(message));
+}
+
+// ---- in --------------------------------------------------------------------------------------------------------------
+
+bool Runtime::news() {
+  return directory_live_->lane.load(std::memory_order_acquire) > lane_.received() || interrupted_ || inbox_.ready();
+}
+
+void Runtime::wait_for_news(std::optional<Time> deadline) {
+  sleeper_.wait(
+      shm::Asleep::for_news, nearest(deadline), kit_.is_child ? -1 : lane_.fd(), [this] { return news(); },
+      [this] {
+        inbox_.publish_cursors();
+        set(own_->status().activity, shm::Activity::receiving);
+      });
+  set(own_->status().activity, shm::Activity::running);
+}
+
+std::optional<Message> Runtime::next_message() {
+  for (;;) {
+    if (!inbox_.notices().empty()) {
+      settle_notices();
+      throw_if_ending();
+      if (auto notice = inbox_.take_notice()) return make_notice(*notice);
+    }
+    auto message = inbox_.pull();
+    if (!message) {
+      // A channel that was just found drained may have held a notice back.
+      if (inbox_.notices().empty() || !inbox_.notice_ready()) return std::nullopt;
+      continue;
+    }
+    if (!route_reply(*message)) return message;
+  }
+}
+
+/// Replies go to who waits for them and never to the mailbox: a late one is dropped.
+bool Runtime::route_reply(Message& message) {
+  if (message.kind() != Message::Kind::reply && message.kind() != Message::Kind::error) return false;
+  const auto call = calls_.find(message.ref());
+  if (call != calls_.end() && call->second.target == message.from() && !call->second.reply) {
+    message.body_ = compact(std::move(message.body_));
+    call->second.reply = std::move(message);
+  }
+  return true;
+}
+
+void Runtime::drain_to_stash() {
+  while (auto message = next_message()) inbox_.push(std::move(*message));
+}
+
+namespace {
+
+/// Tells tools, and the broker after a death, what is being handled.
+class Handling {
+ public:
+  Handling(std::vector<const Message*>& stack, shm::StatusBlock& status, const Message& message, std::uint64_t timestamp)
+      : stack_(stack), status_(status) {
+    const std::size_t depth = stack.size();
+    if (depth < shm::k_max_in_hand) {
+      shm::InHand& at = status.in_hand[depth];
+      at.sender.store(message.from().bits(), std::memory_order_relaxed);
+      at.type_id.store(message.type_id(), std::memory_order_relaxed);
+      at.timestamp.store(timestamp, std::memory_order_relaxed);
+    }
+    stack_.push_back(&message);
+    status_.in_hand_depth.store(static_cast<std::uint32_t>(stack_.size()), std::memory_order_relaxed);
+  }
+  ~Handling() {
+    stack_.pop_back();
+    status_.in_hand_depth.store(static_cast<std::uint32_t>(stack_.size()), std::memory_order_relaxed);
+  }
+
+ private:
+  std::vector<const Message*>& stack_;
+  shm::StatusBlock& status_;
+};
+
+}  // namespace
+
+void Runtime::run_clause(const ClauseTable::Entry& entry, Message message, void* result) {
+  const Handling handling(in_hand_, own_->status(), message, message.timestamp_);
+  entry.run(entry.slot, message, result);
+}
+
+/// The first clause that takes the message runs. `matched` is false when none did; a message whose fields are not what
+/// their kinds say is dropped, and reported.
+bool Runtime::try_clauses(const ClauseTable& table, Message& message, void* result, bool& matched) {
+  matched = false;
+  for (std::size_t i = 0; i < table.count; ++i) {
+    const ClauseTable::Entry& entry = table.entries[i];
+    try {
+      if (!entry.match(entry.slot, message)) continue;
+    } catch (const kj::Exception& malformed) {
+      log_->error("dropped a malformed message of {}: {}", to_string(message.from()), malformed.getDescription().cStr());
+      add(own_->status().malformed, 1);
+      return true;
+    }
+    matched = true;
+    run_clause(entry, std::move(message), result);
+    return true;
+  }
+  return false;
+}
+
+bool Runtime::receive(const ClauseTable& table, void* result) {
+  if (table.after && table.after->count() < 0) throw std::invalid_argument("a negative time-out");
+  check();
+  const auto deadline = table.after ? std::optional(sys::monotonic() + *table.after) : std::nullopt;
+  for (auto at = inbox_.stash().begin(); at != inbox_.stash().end(); ++at) {
+    for (std::size_t i = 0; i < table.count; ++i) {
+      if (!table.entries[i].match(table.entries[i].slot, *at)) continue;
+      run_clause(table.entries[i], inbox_.take(at), result);
+      return true;
+    }
+  }
+  for (unsigned pulled = 0;; check()) {
+    while (auto message = next_message()) {
+      bool matched;
+      if (try_clauses(table, *message, result, matched)) {
+        if (matched) return true;
+        continue;
+      }
+      inbox_.push(std::move(*message));
+      if (++pulled % 256 != 0) continue;
+      check();
+      if (deadline && sys::monotonic() >= *deadline) return false;
+    }
+    if (deadline && sys::monotonic() >= *deadline) return false;
+    wait_for_news(deadline);
+  }
+}
+
+std::optional<Message> Runtime::receive_any(std::optional<Time> limit) {
+  if (limit && limit->count() < 0) throw std::invalid_argument("a negative time-out");
+  check();
+  const auto deadline = limit ? std::optional(sys::monotonic() + *limit) : std::nullopt;
+  if (!inbox_.stash().empty()) return inbox_.take(inbox_.stash().begin());
+  for (;; check()) {
+    if (auto message = next_message()) {
+      message->body_ = compact(std::move(message->body_));  // it may outlive the pool
+      return message;
+    }
+    if (deadline && sys::monotonic() >= *deadline) return std::nullopt;
+    wait_for_news(deadline);
+  }
+}
+
+std::size_t Runtime::discard_all() {
+  check();
+  std::size_t count = inbox_.discard();
+  while (next_message()) ++count;
+  return count;
+}
+
+int Runtime::event_fd() {
+  check();
+  sleeper_.arm_for_ever();
+  return sleeper_.eventfd();
+}
+
+// ---- calls -----------------------------------------------------------------------------------------------------------
+
+std::uint64_t Runtime::begin_call(Address to, ScratchLease& lease, std::uint64_t type_id) {
+  check();
+  const Pid target = resolve(to);
+  const std::uint64_t ref = make_ref();
+  Call& call = calls_[ref];
+  call.target = target;
+  try {
+    send(target, lease, type_id, {}, Message::Kind::call, ref);
+  } catch (...) {
+    calls_.erase(ref);
+    throw;
+  }
+  if (!outbox_.find(target) && target != kit_.pid && !call.down) call.down = Reason::noproc();
+  return ref;
+}
+
+Runtime::Reply Runtime::await(std::uint64_t ref, std::optional<Time> deadline) {
+  struct Spent {
+    std::map<std::uint64_t, Call>& calls;
+    std::uint64_t ref;
+    ~Spent() { calls.erase(ref); }
+  } spent{calls_, ref};
+  Call& call = calls_[ref];
+  for (;; check()) {
+    while (!call.reply) {
+      auto message = next_message();
+      if (!message) break;
+      inbox_.push(std::move(*message));
+    }
+    if (call.reply) {
+      const bool error = call.reply->kind() == Message::Kind::error;
+      return {error ? Reply::Outcome::error : Reply::Outcome::value, std::move(*call.reply), {}};
+    }
+    if (call.down) return {Reply::Outcome::down, {}, *call.down};
+    if (deadline && sys::monotonic() >= *deadline) return {Reply::Outcome::timeout, {}, {}};
+    wait_for_news(deadline);
+  }
+}
+
+}  // namespace muproc::detail

@@ -1,0 +1,106 @@
+// Everything that waits for this muproc: channels from others, notices of the system, and the stash of messages that
+// were received and matched nothing.
+//
+// `pull` gives the next new message in an order that keeps causality: of all records that were visible before the last
+// complete look at all channels began, the one with the smallest timestamp. What a sender did before it sent is thus
+// never overtaken by what it sent. Notices about a sender wait until that sender's channel has been read to where the
+// notice speaks.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <list>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include <muproc/message.hpp>
+#include <muproc/reason.hpp>
+
+#include "runtime/body.hpp"
+#include "runtime/peer.hpp"
+#include "shm/directory.hpp"
+
+namespace muproc::detail {
+
+/// A notice of an end (`ref` 0: through a link), or an exit signal, that came over the lane.
+struct Notice {
+  enum class Kind { terminated, exit_signal } kind = Kind::terminated;
+  Pid pid;  // the dead; or the signal's sender
+  std::string name;
+  Reason reason;
+  std::uint64_t ref = 0;
+  std::optional<std::uint64_t> position;  // of an exit signal: the sender's place in its channel to us
+};
+
+class Inbox {
+ public:
+  struct Hooks {
+    /// The message's record is none, or its contents are not: `what` says why.
+    std::function<void(const InChannel&, std::uint64_t position, const std::string& what)> corrupt;
+    /// The channel's sender is dead and everything was read.
+    std::function<void(const InChannel&)> drained;
+    /// A further memfd of a sender, which its record points into; throws when there is none.
+    std::function<void(Peer&, std::uint32_t extent)> fetch_extent;
+  };
+
+  Inbox(std::shared_ptr<shm::OwnSegment> own, const shm::DirectoryView& directory, Pid self, std::uint64_t stash_limit,
+        Hooks hooks);
+
+  void open(std::uint32_t cursor, std::shared_ptr<Peer> peer, std::uint64_t ring_offset, std::uint32_t ring_size,
+            std::uint64_t secret);
+  /// The kernel has reported this sender dead: its channel ends where it ends.
+  void sender_died(Pid pid);
+  InChannel* channel_from(Pid pid);
+
+  void add_notice(Notice notice) { notices_.push_back(std::move(notice)); }
+  std::deque<Notice>& notices() { return notices_; }
+  /// The first notice that may be delivered now.
+  std::optional<Notice> take_notice();
+
+  bool notice_ready();
+
+  /// The next message from a channel, or nothing now.
+  std::optional<Message> pull();
+  /// True when `pull` or `take_notice` may have something: a look at each channel, no system call.
+  bool ready();
+  /// Lets senders have the room of what was read. Call before sleeping.
+  void publish_cursors();
+
+  // -- the stash
+  using Stash = std::list<Message>;
+  Stash& stash() { return stash_; }
+  /// Throws StashFull.
+  void push(Message message);
+  Message take(Stash::iterator at);
+  std::size_t discard();
+
+  BodyPool& pool() { return pool_; }
+  std::size_t channels() const { return channels_.size(); }
+
+ private:
+  bool deliverable(const Notice& notice);
+  bool look(InChannel& channel);
+  Message consume(InChannel& channel);
+  bool read_record(InChannel& channel, Message& message, std::string& why_not);
+  void read_large(InChannel& channel, Body& body, std::size_t body_words);
+  void close(std::size_t index);
+  void drop_drained();
+  void count_stash();
+
+  std::shared_ptr<shm::OwnSegment> own_;
+  const shm::DirectoryView& directory_;
+  Pid self_;
+  std::uint64_t stash_limit_;
+  Hooks hooks_;
+  BodyPool pool_;
+  std::vector<std::shared_ptr<InChannel>> channels_;
+  std::uint64_t pass_ = 0;
+  bool some_dead_ = false;
+  std::deque<Notice> notices_;
+  Stash stash_;
+  std::uint64_t stash_bytes_ = 0;
+};
+
+}  // namespace muproc::detail

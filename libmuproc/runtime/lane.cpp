@@ -1,0 +1,78 @@
+#include "runtime/lane.hpp"
+
+#include <muproc/self.hpp>
+#include <poll.h>
+
+#include "sys/error.hpp"
+#include "wire/codec.hpp"
+
+namespace muproc::detail {
+namespace {
+
+void wait_for(int fd, short events) {
+  pollfd wanted{fd, events, 0};
+  if (::poll(&wanted, 1, -1) < 0 && errno != EINTR) sys::throw_errno("poll");
+}
+
+}  // namespace
+
+Lane::Lane(wire::FrameSocket socket, Handler handler) : socket_(std::move(socket)), handler_(std::move(handler)) {
+  sys::set_nonblocking(socket_.fd(), true);
+}
+
+void Lane::hand_on(wire::Frame& frame) {
+  ++received_;
+  handler_(frame.as<wire::FromBroker>(), frame.fds());
+}
+
+void Lane::pump() {
+  while (auto frame = socket_.receive()) hand_on(*frame);
+}
+
+void Lane::write_all() {
+  while (!socket_.flush()) wait_for(socket_.fd(), POLLOUT);
+}
+
+void Lane::tell(capnp::MessageBuilder& message) {
+  if (!socket_.send(message)) write_all();
+}
+
+wire::Frame Lane::ask(capnp::MessageBuilder& message) {
+  const std::uint64_t id = ++next_id_;
+  message.getRoot<wire::ToBroker>().setId(id);
+  tell(message);
+  for (;;) {
+    while (auto frame = socket_.receive()) {
+      if (frame->as<wire::FromBroker>().getId() == id) {
+        ++received_;
+        return std::move(*frame);
+      }
+      hand_on(*frame);
+    }
+    if (socket_.closed()) throw ExitSignal{Reason::broker_lost()};
+    wait_for(socket_.fd(), POLLIN);
+  }
+}
+
+void throw_error(wire::Error::Reader error) {
+  const std::string text = wire::string(error.getText());
+  switch (error.getKind()) {
+    case wire::Error::Kind::NAME_TAKEN: throw NameTaken(text);
+    case wire::Error::Kind::NOPROC:
+    case wire::Error::Kind::NOT_FOUND: throw NoSuchName(text);
+    case wire::Error::Kind::START_FAILED: throw StartFailed(text, wire::read(error.getReason()));
+    case wire::Error::Kind::FAILED:
+    case wire::Error::Kind::PERMISSION:
+    case wire::Error::Kind::LIMIT:
+    case wire::Error::Kind::VERSION: break;
+  }
+  throw Error(text);
+}
+
+wire::FromBroker::Reader checked(wire::Frame& reply) {
+  auto contents = reply.as<wire::FromBroker>();
+  if (contents.isError()) throw_error(contents.getError());
+  return contents;
+}
+
+}  // namespace muproc::detail

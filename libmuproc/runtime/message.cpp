@@ -1,0 +1,121 @@
+// Reading messages: the out-of-line half of message.hpp.
+#include <muproc/message.hpp>
+
+#include "runtime/body.hpp"
+#include "runtime/runtime.hpp"
+#include "wire/codec.hpp"
+
+namespace muproc {
+
+struct FieldReading {
+  static void read(FieldView& to, wire::Field::Reader from) {
+    using K = Value::Kind;
+    to.field_ = capnp::AnyStruct::Reader(from);
+    switch (from.which()) {
+      case wire::Field::NIL: to.kind_ = K::nil; return;
+      case wire::Field::BOOLEAN:
+        to.kind_ = K::boolean;
+        to.boolean_ = from.getBoolean();
+        return;
+      case wire::Field::INTEGER:
+        to.kind_ = K::integer;
+        to.integer_ = from.getInteger();
+        return;
+      case wire::Field::REAL:
+        to.kind_ = K::real;
+        to.real_ = from.getReal();
+        return;
+      case wire::Field::SYMBOL:
+        to.kind_ = K::symbol;
+        to.text_ = wire::view(from.getSymbol());
+        return;
+      case wire::Field::TEXT:
+        to.kind_ = K::text;
+        to.text_ = wire::view(from.getText());
+        return;
+      case wire::Field::PID:
+        to.kind_ = K::pid;
+        to.bits_ = from.getPid();
+        return;
+      case wire::Field::DATA: to.kind_ = K::data; return;
+      case wire::Field::LIST: to.kind_ = K::list; return;
+      case wire::Field::MUMSG: to.kind_ = K::mumsg; return;
+      case wire::Field::STRUCTURE: to.kind_ = K::structure; return;
+      case wire::Field::REASON: to.kind_ = K::reason; return;
+    }
+    to.kind_ = K::nil;  // a kind of a later version
+  }
+
+  static wire::Field::Reader field(const FieldView& view) { return view.field_.as<wire::Field>(); }
+};
+
+Value FieldView::value() const { return kind_ == Value::Kind::nil ? Value() : wire::read(FieldReading::field(*this)); }
+
+bool FieldView::equals(std::string_view other) const {
+  if (kind_ == Value::Kind::symbol || kind_ == Value::Kind::text) return text_ == other;
+  return kind_ == Value::Kind::reason && as<Reason>() == other;
+}
+
+bool FieldView::equals(std::int64_t other) const {
+  if (kind_ == Value::Kind::integer) return integer_ == other;
+  if (kind_ == Value::Kind::real) return real_ == static_cast<double>(other);
+  return kind_ == Value::Kind::reason && as<Reason>().value() == Value(other);
+}
+
+bool FieldView::equals(double other) const {
+  if (kind_ == Value::Kind::real) return real_ == other;
+  return kind_ == Value::Kind::integer && static_cast<double>(integer_) == other;
+}
+
+std::uint64_t FieldView::structure_type() const {
+  return kind_ == Value::Kind::structure ? FieldReading::field(*this).getStructure().getTypeId() : 0;
+}
+
+bool MumsgView::find_all(const std::uint64_t* keys, FieldView* fields, unsigned count) const {
+  const auto list = mumsg_.as<wire::Mumsg>().getFields();
+  const unsigned size = list.size();
+  for (unsigned i = 0; i < count; ++i) {
+    // Senders mostly name the fields in the order in which they are asked for.
+    unsigned at = i < size && list[i].getKey() == keys[i] ? i : 0;
+    while (at < size && list[at].getKey() != keys[i]) ++at;
+    if (at == size) return false;
+    FieldReading::read(fields[i], list[at]);
+  }
+  return true;
+}
+
+std::optional<FieldView> MumsgView::find(std::string_view name) const {
+  const std::uint64_t key = detail::field_key(name);
+  FieldView field;
+  if (!find_all(&key, &field, 1)) return std::nullopt;
+  return field;
+}
+
+FieldView MumsgView::operator[](std::string_view name) const {
+  if (auto field = find(name)) return *field;
+  throw ValueError("the message has no field \"" + std::string(name) + '"');
+}
+
+unsigned MumsgView::size() const { return mumsg_.as<wire::Mumsg>().getFields().size(); }
+
+Mumsg MumsgView::value() const { return wire::read(mumsg_.as<wire::Mumsg>()); }
+
+Message::Message(Message&&) noexcept = default;
+Message& Message::operator=(Message&&) noexcept = default;
+Message::~Message() = default;
+
+bool Message::is_mumsg() const { return type_id_ == capnp::typeId<wire::Mumsg>(); }
+
+MumsgView Message::mumsg() const {
+  if (!is_mumsg()) throw ValueError("the message is no mumsg");
+  return MumsgView(root().getAs<capnp::AnyStruct>());
+}
+
+capnp::AnyPointer::Reader Message::root() const { return body_ ? body_->root() : capnp::AnyPointer::Reader(); }
+
+std::chrono::nanoseconds Message::age() const {
+  const auto* runtime = detail::Runtime::current();
+  return runtime ? runtime->directory().age(timestamp_) : std::chrono::nanoseconds(0);
+}
+
+}  // namespace muproc

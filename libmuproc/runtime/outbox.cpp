@@ -1,0 +1,210 @@
+#include "runtime/outbox.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+namespace muproc::detail {
+namespace {
+
+constexpr std::size_t k_first_block = 64 << 10;
+
+std::span<const std::byte> bytes_of(kj::ArrayPtr<const capnp::word> words) {
+  return {reinterpret_cast<const std::byte*>(words.begin()), words.size() * sizeof(capnp::word)};
+}
+
+}  // namespace
+
+kj::ArrayPtr<capnp::word> ScratchBuilder::allocateSegment(unsigned minimum_words) {
+  if (scratch_.size() >= minimum_words) {
+    auto first = scratch_;
+    scratch_ = nullptr;
+    return first;
+  }
+  scratch_ = nullptr;
+  // Each block as large as all before it, so that a message of any shape has few segments.
+  std::size_t so_far = k_first_block;
+  for (const auto& block : blocks_) so_far += block.bytes;
+  const std::size_t needed = std::size_t{minimum_words} * sizeof(capnp::word);
+  blocks_.push_back(outbox_.allocate(std::max(needed, std::min(so_far, std::size_t{1} << 30))));
+  const shm::Block& block = blocks_.back();
+  return {reinterpret_cast<capnp::word*>(block.data), block.bytes / sizeof(capnp::word)};
+}
+
+Outbox::Outbox(std::shared_ptr<shm::OwnSegment> own, std::uint64_t max_message, Hooks hooks)
+    : own_(std::move(own)),
+      max_message_(max_message),
+      hooks_(std::move(hooks)),
+      arena_(own_->arena(), shm::k_arena_size) {}
+
+Outbox::~Outbox() {
+  for (ScratchLease* lease : free_leases_) delete lease;
+}
+
+// ---- building --------------------------------------------------------------------------------------------------------
+
+ScratchLease* Outbox::lease() {
+  ScratchLease* lease;
+  if (free_leases_.empty()) {
+    lease = new ScratchLease;
+    lease->words = std::make_unique<capnp::word[]>(ScratchLease::k_words);
+  } else {
+    lease = free_leases_.back();
+    free_leases_.pop_back();
+  }
+  new (lease->place) ScratchBuilder(*this, {lease->words.get(), ScratchLease::k_words});
+  return lease;
+}
+
+void Outbox::give_back(ScratchLease* lease) noexcept {
+  ScratchBuilder* builder = lease->builder();
+  const auto segments = builder->getSegmentsForOutput();
+  if (segments.size() > 0 && segments[0].begin() == lease->words.get())
+    std::memset(lease->words.get(), 0, segments[0].size() * sizeof(capnp::word));
+  release(builder->blocks());
+  builder->~ScratchBuilder();
+  free_leases_.push_back(lease);
+}
+
+shm::Block Outbox::allocate(std::size_t bytes) {
+  if (auto block = arena_.allocate(bytes)) return *block;
+  for (const auto& channel : by_slot_)
+    if (channel) reclaim(*channel);
+  if (auto block = arena_.allocate(bytes)) return *block;
+  auto [number, memory] = hooks_.new_extent(shm::Arena::extent_size_for(bytes));
+  arena_.add_extent(number, std::move(memory));
+  if (auto block = arena_.allocate(bytes)) return *block;
+  throw MessageTooLarge("no memory for a block of " + std::to_string(bytes) + " bytes");
+}
+
+void Outbox::release(std::vector<shm::Block>& blocks) noexcept {
+  for (const auto& block : blocks)
+    if (const auto empty = arena_.release(block)) hooks_.drop_extent(*empty);
+  blocks.clear();
+}
+
+// ---- channels --------------------------------------------------------------------------------------------------------
+
+std::size_t Outbox::reserve_ring(std::size_t size) {
+  if (auto& free = free_rings_[size]; !free.empty()) {
+    const std::size_t offset = free.back();
+    free.pop_back();
+    return offset;
+  }
+  if (size > shm::k_arena_offset - rings_end_) throw Error("no room for another channel: the rings of this muproc are full");
+  return std::exchange(rings_end_, rings_end_ + size);
+}
+
+void Outbox::give_back_ring(std::size_t offset, std::size_t size) { free_rings_[size].push_back(offset); }
+
+OutChannel& Outbox::open(std::shared_ptr<Peer> peer, std::size_t offset, std::size_t size, std::uint32_t cursor,
+                         std::uint64_t secret) {
+  auto channel = std::make_unique<OutChannel>();
+  channel->ring_offset = offset;
+  channel->ring_size = size;
+  channel->cursor = &peer->segment.cursor(cursor);
+  channel->writer = shm::RingWriter(own_->at(offset), size, secret, &channel->cursor->consumed);
+  channel->phase = channel->cursor->released.load(std::memory_order_acquire);
+  channel->peer = std::move(peer);
+  const std::uint32_t slot = channel->peer->pid.slot();
+  if (slot >= by_slot_.size()) by_slot_.resize(slot + 1);
+  if (by_slot_[slot]) close(by_slot_[slot]->peer->pid);
+  by_slot_[slot] = std::move(channel);
+  return *by_slot_[slot];
+}
+
+void Outbox::close(Pid to) {
+  OutChannel* channel = find(to);
+  if (!channel) return;
+  for (auto& blocks : channel->blocks) release(blocks);
+  give_back_ring(channel->ring_offset, channel->ring_size);
+  by_slot_[to.slot()].reset();
+}
+
+void Outbox::reclaim(OutChannel& channel) {
+  if (!channel.in_flight) return;
+  // [SYNC arena.release] acquire: the receiver has finished reading the block.
+  const std::uint64_t released = channel.cursor->released.load(std::memory_order_acquire);
+  for (std::uint64_t done = (released ^ channel.phase) & channel.in_flight; done; done &= done - 1) {
+    const auto ticket = static_cast<unsigned>(std::countr_zero(done));
+    channel.phase ^= std::uint64_t{1} << ticket;
+    channel.in_flight &= ~(std::uint64_t{1} << ticket);
+    release(channel.blocks[ticket]);
+  }
+}
+
+// ---- writing ---------------------------------------------------------------------------------------------------------
+
+bool Outbox::write(OutChannel& channel, ScratchLease& lease, shm::RecordHeader header, std::uint64_t ref) {
+  ScratchBuilder& builder = *lease.builder();
+  const auto segments = builder.getSegmentsForOutput();
+  const std::size_t ref_words = header.flags & shm::k_flag_reference ? 1 : 0;
+  if (segments.size() > 1 || segments[0].size() + ref_words > shm::max_record_words(channel.ring_size) ||
+      segments[0].begin() != lease.words.get())
+    return write_large(channel, lease, header, ref);
+  const std::span<const std::byte> parts[] = {std::as_bytes(std::span(&ref, ref_words)), bytes_of(segments[0])};
+  if (ref_words) return channel.writer.write(header, parts);
+  return channel.writer.write(header, std::span(parts + 1, 1));
+}
+
+bool Outbox::write_large(OutChannel& channel, ScratchLease& lease, shm::RecordHeader header, std::uint64_t ref) {
+  check_size(lease);
+  reclaim(channel);
+  const std::uint64_t free_tickets = ~channel.in_flight;
+  if (!free_tickets) return false;
+  const auto ticket = static_cast<std::uint32_t>(std::countr_zero(free_tickets));
+
+  ScratchBuilder& builder = *lease.builder();
+  auto segments = builder.getSegmentsForOutput();
+  auto& blocks = builder.blocks();
+  const bool scratch_first = segments[0].begin() == lease.words.get();
+  std::span<const std::byte> first = scratch_first ? bytes_of(segments[0]) : std::span<const std::byte>();
+  shm::LargeSegment table[shm::k_max_large_segments];
+  std::uint32_t count = 0;
+
+  const std::size_t head_words = (header.flags & shm::k_flag_reference ? 1 : 0) + sizeof(shm::LargeTable) / 8;
+  const auto table_words = [&](std::size_t n) { return n * sizeof(shm::LargeSegment) / 8; };
+  if (head_words + table_words(segments.size()) + first.size() / 8 > shm::max_record_words(channel.ring_size)) {
+    // The receiver's ring is smaller than our scratch memory: the first segment moves to the arena too.
+    if (!builder.moved_first) {
+      builder.moved_first = allocate(first.size());
+      std::memcpy(builder.moved_first->data, first.data(), first.size());
+      blocks.push_back(*builder.moved_first);
+    }
+    table[count++] = {builder.moved_first->extent, 0, builder.moved_first->offset, first.size() / 8};
+    first = {};
+  }
+  for (std::size_t i = scratch_first ? 1 : 0; i < segments.size(); ++i) {
+    const auto* data = reinterpret_cast<const std::byte*>(segments[i].begin());
+    const auto block = std::find_if(blocks.begin(), blocks.end(), [&](const auto& b) { return b.data == data; });
+    if (count == shm::k_max_large_segments || block == blocks.end())
+      throw MessageTooLarge("a message of more than " + std::to_string(shm::k_max_large_segments) + " segments");
+    table[count++] = {block->extent, 0, block->offset, segments[i].size()};
+  }
+  if (head_words + table_words(count) > shm::max_record_words(channel.ring_size))
+    throw MessageTooLarge("the receiver's ring is too small for a message of " + std::to_string(count) + " segments");
+
+  header.flags |= shm::k_flag_large;
+  const shm::LargeTable head{count, ticket};
+  const std::size_t ref_words = header.flags & shm::k_flag_reference ? 1 : 0;
+  const std::span<const std::byte> parts[] = {std::as_bytes(std::span(&ref, ref_words)), std::as_bytes(std::span(&head, 1)),
+                                              std::as_bytes(std::span(table, count)), first};
+  for (const auto& block : blocks) shm::Arena::protect(block);
+  if (!channel.writer.write(header, parts)) return false;
+  // Dying here loses nothing: the receiver has the record, and the memory lives until it has read it.
+  channel.in_flight |= std::uint64_t{1} << ticket;
+  channel.blocks[ticket] = std::move(blocks);
+  blocks.clear();
+  return true;
+}
+
+void Outbox::check_size(ScratchLease& lease) const {
+  std::uint64_t words = 0;
+  for (const auto& segment : lease.builder()->getSegmentsForOutput()) words += segment.size();
+  // The limit is on what the user put in; its pointers and tags may come on top.
+  if (words * sizeof(capnp::word) > max_message_ + sys::k_page)
+    throw MessageTooLarge("a message of " + std::to_string(words * 8) + " bytes is larger than max_message, " +
+                          std::to_string(max_message_));
+}
+
+}  // namespace muproc::detail

@@ -1,0 +1,98 @@
+// Everything that goes out from this muproc: scratch memory and arena in which messages are built, and the channels.
+//
+// A small message is built in scratch memory that stays hot in the cache and is copied into the ring; what does not fit
+// there goes on in the arena, whose blocks are never copied: the record refers to them. Blocks in flight are read-only
+// until their receiver releases them or is reported dead by the kernel.
+#pragma once
+
+#include <capnp/message.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include <muproc/self.hpp>
+
+#include "runtime/peer.hpp"
+#include "shm/directory.hpp"
+
+namespace muproc::detail {
+
+class Outbox;
+
+/// A builder whose first segment is scratch memory and whose further ones are blocks of the arena.
+class ScratchBuilder : public capnp::MessageBuilder {
+ public:
+  ScratchBuilder(Outbox& outbox, kj::ArrayPtr<capnp::word> scratch) : outbox_(outbox), scratch_(scratch) {}
+  kj::ArrayPtr<capnp::word> allocateSegment(unsigned minimum_words) override;
+  std::vector<shm::Block>& blocks() { return blocks_; }
+  /// The block that the first segment was copied to, once it was found too large for its receiver's ring.
+  std::optional<shm::Block> moved_first;
+
+ private:
+  Outbox& outbox_;
+  kj::ArrayPtr<capnp::word> scratch_;
+  std::vector<shm::Block> blocks_;
+};
+
+/// Scratch memory with the place for a builder; always zeroed between uses, and only as far as it was used.
+struct ScratchLease {
+  static constexpr std::size_t k_words = 3840;  // a default ring's record less a full table of segments
+  std::unique_ptr<capnp::word[]> words;
+  alignas(ScratchBuilder) std::byte place[sizeof(ScratchBuilder)];
+  ScratchBuilder* builder() { return reinterpret_cast<ScratchBuilder*>(place); }
+};
+
+class Outbox {
+ public:
+  struct Hooks {
+    /// A new extent of at least that size: its number and its memory.
+    std::function<std::pair<std::uint32_t, sys::Mapping>(std::size_t bytes)> new_extent;
+    std::function<void(std::uint32_t)> drop_extent;
+  };
+
+  Outbox(std::shared_ptr<shm::OwnSegment> own, std::uint64_t max_message, Hooks hooks);
+  ~Outbox();
+
+  // -- building
+  ScratchLease* lease();
+  void give_back(ScratchLease* lease) noexcept;
+  shm::Block allocate(std::size_t bytes);
+  void release(std::vector<shm::Block>& blocks) noexcept;
+
+  // -- channels
+  OutChannel* find(Pid to) {
+    const std::uint32_t slot = to.slot();
+    return slot < by_slot_.size() && by_slot_[slot] && by_slot_[slot]->peer->pid == to ? by_slot_[slot].get() : nullptr;
+  }
+  /// Cuts a ring of that size out of our segment; its offset. Throws Error when there is no room.
+  std::size_t reserve_ring(std::size_t size);
+  void give_back_ring(std::size_t offset, std::size_t size);
+  OutChannel& open(std::shared_ptr<Peer> peer, std::size_t offset, std::size_t size, std::uint32_t cursor,
+                   std::uint64_t secret);
+  /// The kernel has reported the receiver dead.
+  void close(Pid to);
+
+  /// Writes the message into the channel if there is room now; the blocks go along with it.
+  bool write(OutChannel& channel, ScratchLease& lease, shm::RecordHeader header, std::uint64_t ref);
+  /// Takes back the blocks of what receivers have released.
+  void reclaim(OutChannel& channel);
+
+ private:
+  bool write_large(OutChannel& channel, ScratchLease& lease, shm::RecordHeader header, std::uint64_t ref);
+  void check_size(ScratchLease& lease) const;
+
+  std::shared_ptr<shm::OwnSegment> own_;
+  std::uint64_t max_message_;
+  Hooks hooks_;
+  shm::Arena arena_;
+  std::vector<ScratchLease*> free_leases_;
+  std::vector<std::unique_ptr<OutChannel>> by_slot_;
+  std::unordered_map<std::size_t, std::vector<std::size_t>> free_rings_;
+  std::size_t rings_end_ = shm::k_rings_offset;
+};
+
+}  // namespace muproc::detail

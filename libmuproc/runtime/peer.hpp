@@ -1,0 +1,78 @@
+// The other ends: what is known of a muproc that this one talks to, and the channels to and from it.
+//
+// A peer's segment is mapped once, however many channels there are, and stays mapped as long as anything here refers to
+// it: a large message that is still being read keeps its dead sender's memory alive.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include <muproc/pid.hpp>
+
+#include "shm/arena.hpp"
+#include "shm/ring.hpp"
+#include "shm/segment.hpp"
+#include "sys/fd.hpp"
+#include "sys/mapping.hpp"
+
+namespace muproc::detail {
+
+struct Peer {
+  Peer(Pid who, int segment_fd, sys::UniqueFd its_eventfd)
+      : pid(who), segment(segment_fd, who), eventfd(std::move(its_eventfd)) {}
+
+  Pid pid;
+  shm::PeerSegment segment;
+  sys::UniqueFd eventfd;
+  std::map<std::uint32_t, std::shared_ptr<const sys::Mapping>> extents;  // its further arenas, as far as we have met them
+
+  /// Call after publishing something that the peer may be waiting for.
+  void wake(shm::Asleep at_least) const {
+    // [SYNC sleep.asleep] The fence orders what was published before the look at the flag; its counterpart is in
+    // Sleeper::sleep.
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    if (segment.status().asleep.load(std::memory_order_relaxed) >= static_cast<std::uint32_t>(at_least))
+      sys::signal_eventfd(eventfd.get());
+  }
+};
+
+/// From a peer to us: we own the cursor, it owns the ring.
+struct InChannel {
+  std::uint32_t index = 0;  // in our cursor table
+  std::shared_ptr<Peer> peer;
+  std::shared_ptr<shm::OwnSegment> own;  // keeps the cursor mapped as long as a large message may release a ticket
+  shm::RingReader reader;
+  bool sender_dead = false;
+  bool closed = false;      // drained after the sender's death, or refused: the cursor may be somebody else's now
+
+  bool has_head = false;    // a record was seen at the reader's position
+  shm::RecordHeader head{};
+  std::uint64_t seen_in_pass = 0;
+
+  /// The reader is done with the large message of that ticket.
+  void release_ticket(std::uint32_t ticket) {
+    if (closed) return;
+    shm::AtomicU64& released = own->cursor(index).released;
+    // [SYNC arena.release] Dying before this store leaves the block in flight until the sender hears of our death.
+    released.store(released.load(std::memory_order_relaxed) ^ (std::uint64_t{1} << ticket), std::memory_order_release);
+  }
+};
+
+/// From us to a peer: we own the ring, it owns the cursor.
+struct OutChannel {
+  std::shared_ptr<Peer> peer;
+  shm::RingWriter writer;
+  std::size_t ring_offset = 0;
+  std::size_t ring_size = 0;
+  const shm::Cursor* cursor = nullptr;
+  std::uint64_t in_flight = 0;  // a bit for each ticket
+  std::uint64_t consumed_when_full = ~std::uint64_t{0};  // what the cursor said when we last began to wait for room
+  std::uint64_t released_when_full = 0;
+  std::uint64_t phase = 0;      // what each bit of cursor->released was when its ticket was taken
+  std::array<std::vector<shm::Block>, shm::k_tickets> blocks;
+};
+
+}  // namespace muproc::detail

@@ -1,0 +1,66 @@
+// Sleeping and being woken: the one primitive for all waits of a muproc.
+//
+// A muproc sleeps on its own eventfd only. Whoever has news for it publishes the news, fences, and writes the eventfd if
+// the `asleep` flag says so; the sleeper sets the flag, fences, and looks at everything once more before it sleeps. The
+// eventfd is sticky, so between the last look and the sleep nothing is lost. Before it sleeps it spins for a while, but
+// only as long as spinning has lately paid: with a peer on another core news comes sooner than a wake-up would; on one
+// core it never comes while we spin.
+#pragma once
+
+#include <chrono>
+#include <optional>
+
+#include "shm/layout.hpp"
+#include "sys/fd.hpp"
+
+namespace muproc::detail {
+
+class Sleeper {
+ public:
+  Sleeper(sys::UniqueFd eventfd, shm::StatusBlock& status);
+
+  /// Waits until `news()` or until the deadline (sys::monotonic); may return early for no reason. `before_sleep` is
+  /// called once, when spinning has not helped. `other_fd`, if any, ends the sleep when it becomes readable or closes.
+  template <class News, class Before>
+  void wait(shm::Asleep why, std::optional<std::chrono::nanoseconds> deadline, int other_fd, News&& news,
+            Before&& before_sleep) {
+    if (spin(news)) return;
+    before_sleep();
+    // [SYNC sleep.asleep] The fence orders the flag before the last look; its counterpart is in Peer::wake.
+    status_.asleep.store(static_cast<std::uint32_t>(why), std::memory_order_relaxed);
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    if (!news()) sleep(deadline, other_fd);
+    if (!always_armed_) status_.asleep.store(static_cast<std::uint32_t>(shm::Asleep::no), std::memory_order_relaxed);
+  }
+
+  int eventfd() const { return eventfd_.get(); }
+  /// From now on everyone writes the eventfd: somebody else's loop polls it.
+  void arm_for_ever();
+
+ private:
+  template <class News>
+  bool spin(News& news) {
+    for (unsigned left = spin_rounds_; left > 0; --left) {
+      if (news()) {
+        spin_paid();
+        return true;
+      }
+      relax();
+    }
+    spin_did_not_pay();
+    return false;
+  }
+  void spin_paid();
+  void spin_did_not_pay();
+  static void relax();
+  void sleep(std::optional<std::chrono::nanoseconds> deadline, int other_fd);
+
+  sys::UniqueFd eventfd_;
+  shm::StatusBlock& status_;
+  bool always_armed_ = false;
+  bool may_spin_;
+  unsigned spin_rounds_;
+  unsigned unpaid_ = 0;
+};
+
+}  // namespace muproc::detail

@@ -1,0 +1,13 @@
+// What a spawn or a supervisor's start says to the broker, from the public values.
+#pragma once
+
+#include <muproc/self.hpp>
+
+#include "wire/control.capnp.h"
+
+namespace muproc::detail {
+
+void write_child(wire::Child::Builder to, std::string_view name, const Code& code, const SpawnOptions& options);
+void write_supervisor(wire::Supervisor::Builder to, std::string_view name, const Supervisor& supervisor);
+
+}  // namespace muproc::detail

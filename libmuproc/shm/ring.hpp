@@ -1,0 +1,90 @@
+// A single-producer, single-consumer ring of records, from one muproc to another.
+//
+// The writer owns the bytes; the reader maps them read-only and owns only its cursor. There is no shared head: the
+// reader looks at its own position until the mark that belongs there appears. A record that would not fit before the
+// ring's end is preceded by a skip record, so records are contiguous.
+//
+// If the writer dies before the store of the mark, nothing was sent; after it, everything. A death between a skip and
+// its record leaves the skip, which says nothing. If the reader dies, the writer finds out from the broker, not here.
+// Positions count bytes from the channel's beginning and never wrap; the offset in the ring is position % size.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "shm/layout.hpp"
+
+namespace muproc::shm {
+
+/// The mark of the record at `position`; never 0, which is what fresh memory holds.
+constexpr std::uint64_t record_mark(std::uint64_t secret, std::uint64_t position) {
+  return (secret ^ (position + 64) * 0x9e3779b97f4a7c15) | 1;
+}
+
+constexpr std::size_t record_size(std::size_t payload_words) {
+  return (sizeof(RecordHeader) + payload_words * 8 + k_line - 1) / k_line * k_line;
+}
+
+/// The largest record body (reference, table, payload) in words for a ring of `size` bytes: an eighth of it.
+constexpr std::size_t max_record_words(std::size_t size) { return (size / 8 - sizeof(RecordHeader)) / 8; }
+
+class RingWriter {
+ public:
+  RingWriter() = default;
+  /// `size` is a power of two; `consumed` is the reader's cursor.
+  RingWriter(std::byte* base, std::size_t size, std::uint64_t secret, const AtomicU64* consumed)
+      : base_(base), size_(size), secret_(secret), consumed_(consumed) {}
+
+  /// Writes one record whose body is `parts` one after the other, each a whole number of words. False when there is no
+  /// room now; nothing is visible then. `header.mark` and `header.words` are filled in here.
+  bool write(RecordHeader header, std::span<const std::span<const std::byte>> parts);
+
+  std::uint64_t position() const { return position_; }
+  std::size_t size() const { return size_; }
+  /// Bytes between the last cursor seen and the position: what may still be unread.
+  std::uint64_t unread();
+
+ private:
+  bool has_room(std::size_t needed);
+  void commit(std::byte* at, std::uint64_t mark);
+
+  std::byte* base_ = nullptr;
+  std::size_t size_ = 0;
+  std::uint64_t secret_ = 0;
+  const AtomicU64* consumed_ = nullptr;
+  std::uint64_t position_ = 0;
+  std::uint64_t consumed_seen_ = 0;  // the reader's cursor as it was last looked at: mostly that is enough
+};
+
+class RingReader {
+ public:
+  enum class Look { nothing, record, malformed };
+
+  RingReader() = default;
+  RingReader(const std::byte* base, std::size_t size, std::uint64_t secret, AtomicU64* consumed)
+      : base_(base), size_(size), secret_(secret), consumed_(consumed) {}
+
+  /// Looks at the reader's position, steps over skip records, and on `record` fills in a checked copy of the header.
+  Look look(RecordHeader& header);
+  /// The body of the record that `look` found; other bytes than the header's may still change under a malicious
+  /// writer, so copy first.
+  const std::byte* body() const { return base_ + (position_ & (size_ - 1)) + sizeof(RecordHeader); }
+  /// Leaves the record that `look` found. True when the cursor was published (every eighth of the ring).
+  bool advance(const RecordHeader& header);
+  /// Makes everything before the position available to the writer. True when that is news.
+  bool publish();
+
+  std::uint64_t position() const { return position_; }
+  std::size_t size() const { return size_; }
+
+ private:
+  const std::byte* base_ = nullptr;
+  std::size_t size_ = 0;
+  std::uint64_t secret_ = 0;
+  AtomicU64* consumed_ = nullptr;
+  std::uint64_t position_ = 0;
+  std::uint64_t published_ = 0;
+};
+
+}  // namespace muproc::shm

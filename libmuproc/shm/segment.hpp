@@ -1,0 +1,43 @@
+// A muproc's own shared segment, seen by its owner and by its peers.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include <muproc/pid.hpp>
+
+#include "shm/layout.hpp"
+#include "sys/mapping.hpp"
+
+namespace muproc::shm {
+
+/// The owner's map: the only writable one there ever is, made before the broker seals the memfd.
+class OwnSegment {
+ public:
+  /// Maps and writes the header. The memfd is fresh, k_segment_size bytes.
+  OwnSegment(int memfd, Pid owner);
+
+  StatusBlock& status() const { return *map_.at<StatusBlock>(k_status_offset); }
+  Cursor& cursor(std::uint32_t index) const { return map_.at<Cursor>(k_cursors_offset)[index]; }
+  std::byte* at(std::size_t offset) const { return map_.data() + offset; }
+  std::byte* arena() const { return map_.data() + k_arena_offset; }
+
+ private:
+  sys::Mapping map_;
+};
+
+/// Somebody else's segment, read-only by the kernel's word. Nothing in it is trusted.
+class PeerSegment {
+ public:
+  /// Throws std::runtime_error when the size or the header is not what our layout has, and says both versions.
+  PeerSegment(int memfd, Pid owner);
+
+  const StatusBlock& status() const { return *map_.at<StatusBlock>(k_status_offset); }
+  const Cursor& cursor(std::uint32_t index) const { return map_.at<Cursor>(k_cursors_offset)[index]; }
+  const std::byte* at(std::size_t offset) const { return map_.data() + offset; }
+
+ private:
+  sys::Mapping map_;
+};
+
+}  // namespace muproc::shm

@@ -1,0 +1,42 @@
+// Two clocks. `ticks` orders messages: it is the time-stamp counter where that is invariant, read so that it cannot
+// move before an earlier acquire; else CLOCK_MONOTONIC. `monotonic` is for people, timers and limits.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+#if defined(__x86_64__)
+#include <x86intrin.h>
+#endif
+
+namespace muproc::sys {
+
+/// Time since an arbitrary point, never going backwards; suspended time is not counted.
+std::chrono::nanoseconds monotonic();
+
+/// True when this machine's time-stamp counter runs at one speed on all cores.
+bool has_invariant_tsc();
+
+/// `use_tsc` must be the same in all processes that compare ticks: the directory's header says which.
+inline std::uint64_t ticks(bool use_tsc) {
+#if defined(__x86_64__)
+  if (use_tsc) [[likely]] {
+    unsigned core;
+    return __rdtscp(&core);  // waits for earlier loads, so a stamp taken after an acquire is later than what it saw
+  }
+#else
+  (void)use_tsc;
+#endif
+  return static_cast<std::uint64_t>(monotonic().count());
+}
+
+inline void cpu_relax() {
+#if defined(__x86_64__)
+  _mm_pause();
+#endif
+}
+
+/// Processors that this process may use now.
+int usable_processors();
+
+}  // namespace muproc::sys

@@ -1,0 +1,36 @@
+#include "sys/process.hpp"
+
+#include <linux/sched.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdint>
+
+namespace muproc::sys {
+
+namespace {
+
+/// With an exit signal of 0: with CLONE_PARENT it must be, and the child takes over its cloner's.
+int clone_with(std::uint64_t flags) noexcept {
+  int* tid = nullptr;  // where glibc keeps this thread's id
+  if (::prctl(PR_GET_TID_ADDRESS, &tid) != 0) tid = nullptr;
+  clone_args args{};
+  args.flags = flags;
+  if (tid) {
+    args.flags |= CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
+    args.child_tid = reinterpret_cast<std::uintptr_t>(tid);
+  }
+  return static_cast<int>(::syscall(SYS_clone3, &args, sizeof args));
+}
+
+}  // namespace
+
+int clone_sibling() noexcept { return clone_with(CLONE_PARENT); }
+int clone_unseen() noexcept { return clone_with(0); }
+
+void set_parent_death_signal(int signal) noexcept { ::prctl(PR_SET_PDEATHSIG, signal); }
+
+}  // namespace muproc::sys

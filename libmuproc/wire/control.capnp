@@ -1,0 +1,341 @@
+# What the broker, its muprocs, its zygotes and the tools say to each other over Unix stream sockets.
+#
+# Each message is one frame (wire/frame.hpp), which may carry file descriptors; "fds:" says which, in order. A muproc's
+# socket is also its system lane: everything that the broker has to tell it comes here, in order, announced by a
+# counter in the directory so that a muproc that has no news makes no system call.
+#
+# A request carries an id that its sender chose, unique on its socket and not 0; the reply carries it back. Id 0 wants no reply.
+@0xe1b0c7d59a2f4368;
+
+using Cxx = import "/capnp/c++.capnp";
+$Cxx.namespace("muproc::wire");
+
+using M = import "mumsg.capnp";
+
+# ---- a muproc or a tool → the broker ---------------------------------------------------------------------------------
+
+struct ToBroker {
+  id @0 :UInt64;
+  union {
+    hello @1 :Hello;            # a new child's first word, after it has mapped its segment and before it runs. The
+                                # broker checks its credentials, seals the segment, answers with `go`
+    attach @2 :Attach;          # an outsider's first word on control.sock; answered with `kit`, then as a child
+    exiting @3 :M.Reason;       # the muproc's own account, sent right before its process ends. No reply
+    heeded @4 :Void;            # it has thrown ExitSignal: no more interrupting signals are needed. No reply
+    ready @5 :Void;             # reserved for an explicit readiness; no reply
+
+    spawn @6 :Spawn;            # → pid, when the child is ready
+    exit @7 :Exit;              # exit(target, reason) → ok
+    kill @8 :UInt64;            # target Pid → ok
+    link @9 :Link;              # → ok; a notice with `noproc` follows at once when the peer is dead
+    unlink @10 :UInt64;         # peer Pid → ok
+    monitor @11 :Monitor;       # → ok; a notice with `noproc` follows at once when the target is dead or unknown
+    demonitor @12 :UInt64;      # ref → ok
+    trapExits @13 :Bool;        # no reply: only decides whether an exit signal interrupts system calls
+    registerPort @14 :Text;     # → ok, or an error (taken)
+    unregisterPort @15 :Text;   # → ok, or an error (unknown, somebody else's)
+
+    openChannel @16 :OpenChannel;      # → channel
+    channelDrained @17 :UInt32;        # cursor index: its sender is dead, everything was read, the cursor is 0 again. No reply
+    corruptRecord @18 :CorruptRecord;  # the channel's sender wrote what is no record; the broker looks itself. No reply
+    newExtent @19 :UInt64;             # size in bytes → extent; fds: its memfd
+    sealExtent @20 :UInt32;            # extent id: mapped, seal it → ok
+    dropExtent @21 :UInt32;            # extent id: empty, unmapped. No reply
+    getExtent @22 :GetExtent;          # → ok; fds: the memfd
+
+    startSupervisor @23 :Supervisor;   # → pid, when all its children are ready
+    childVerb @24 :ChildVerb;          # start, stop, restart a supervised child by name → ok or pid
+    shutdown @25 :Void;                # stop the system in order → ok when it has begun
+    describe @26 :Text;                # a muproc's or supervisor's name; "" is everything → nodes
+  }
+}
+
+struct Hello {
+  layoutVersion @0 :UInt32;
+  libraryVersion @1 :Text;
+}
+
+struct Attach {
+  layoutVersion @0 :UInt32;
+  libraryVersion @1 :Text;
+  name @2 :Text;         # "" : the broker makes one up
+  mailbox @3 :Bool;      # false: a tool that only asks; it gets no segment, no kit, and may send any request but channels
+}
+
+struct Spawn {
+  child @0 :Child;
+  link @1 :Bool;
+  monitorRef @2 :UInt64;   # 0: none
+}
+
+struct Child {
+  # One muproc to be: what SpawnOptions, supervision.hpp and a config's [muproc.x] say.
+  name @0 :Text;
+  union {
+    entry :group {           # MUPROC_ENTRY(entry) of a module
+      module @1 :Text;       # path of the shared object; "": the module of the program that runs the broker
+      entry @2 :Text;
+    }
+    function :group {        # a function in a module that a zygote has loaded
+      buildId @3 :Data;
+      offset @4 :UInt64;     # from the module's load address
+      module @5 :Text;       # its path, for error texts
+    }
+    exec @6 :List(Text);     # argv
+    supervisor @7 :Supervisor;
+  }
+  plain @8 :Bool;            # exec: any program, no mailbox
+  args @9 :M.Mumsg;
+  bindings @10 :M.Mumsg;
+  env @11 :List(Variable);
+  cwd @12 :Text;
+  errorStream @13 :Text;     # "": the spawner's; else a file to append to
+  trapExits @14 :Bool;
+  restart @15 :UInt8;        # muproc::Restart
+  stopNs @16 :Int64;         # -1: kill; -2: forever; else how long it may take
+  readyNs @17 :Int64;        # how long it may take to become ready; 0: the default
+  significant @18 :Bool;
+  ringSize @19 :UInt32;      # bytes; 0: the default
+  stashLimit @20 :UInt64;    # bytes; 0: the default
+  maxMessage @21 :UInt64;    # bytes; 0: the default
+  backoff @22 :Backoff;      # absent: none
+  limits @23 :Limits;        # absent: none
+}
+
+struct Backoff {
+  initialNs @0 :Int64;
+  maxNs @1 :Int64;
+  factor @2 :Float64;
+  jitter @3 :Float64;
+  resetAfterNs @4 :Int64;
+}
+
+struct Limits {
+  # What the kernel is told to hold the process to; a missing one is inherited.
+  memory @0 :UInt64;         # RLIMIT_DATA, bytes; 0: none
+  files @1 :UInt64;          # RLIMIT_NOFILE; 0: none
+  cpus @2 :List(UInt16);     # empty: any
+  hasNice @3 :Bool;
+  nice @4 :Int32;
+  hasCore @5 :Bool;
+  core @6 :UInt64;
+  hasOomScoreAdj @7 :Bool;
+  oomScoreAdj @8 :Int32;
+  hasUmask @9 :Bool;
+  umask @10 :UInt32;
+}
+
+struct Variable {
+  name @0 :Text;
+  value @1 :Text;
+}
+
+struct Supervisor {
+  name @0 :Text;             # "": the broker makes one up from its children's
+  strategy @1 :UInt8;        # muproc::Strategy
+  restarts @2 :UInt32;
+  withinNs @3 :Int64;
+  autoShutdown @4 :UInt8;    # muproc::AutoShutdown
+  children @5 :List(Child);
+  link @6 :Bool;             # to the muproc that asks
+}
+
+struct Exit {
+  target @0 :UInt64;
+  reason @1 :M.Reason;
+  position @2 :UInt64;       # the asker's position in its channel to the target: what it sent before comes first
+  hasChannel @3 :Bool;
+}
+
+struct Link {
+  peer @0 :UInt64;
+  ignoreNormal @1 :Bool;     # OTP's rule: the peer's normal end does not end this one
+}
+
+struct Monitor {
+  ref @0 :UInt64;            # chosen by the asker, unique in it
+  union {
+    pid @1 :UInt64;
+    name @2 :Text;
+  }
+}
+
+struct OpenChannel {
+  receiver @0 :UInt64;
+  ringOffset @1 :UInt64;     # in the asker's segment
+  ringSize @2 :UInt32;
+}
+
+struct CorruptRecord {
+  cursor @0 :UInt32;
+  position @1 :UInt64;
+  what @2 :Text;
+}
+
+struct GetExtent {
+  owner @0 :UInt64;
+  extent @1 :UInt32;
+}
+
+struct ChildVerb {
+  name @0 :Text;
+  verb @1 :Verb;
+  enum Verb { start @0; stop @1; restart @2; }
+}
+
+# ---- the broker → a muproc or a tool ---------------------------------------------------------------------------------
+
+struct FromBroker {
+  id @0 :UInt64;             # of the request, in a reply; else 0
+  union {
+    kit @1 :Kit;             # fds: segment, the muproc's eventfd, directory
+    go @2 :Void;             # run
+    refused @3 :Text;        # instead of kit or go: why not
+
+    ok @4 :Void;
+    pid @5 :UInt64;
+    error @6 :Error;
+    channel @7 :Channel;     # fds: the receiver's segment, its eventfd
+    extent @8 :UInt32;
+    nodes @9 :List(Node);
+
+    notice @10 :Notice;
+    exitSignal @11 :ExitSignal;
+    channelOpened @12 :ChannelOpened;   # fds: the sender's segment, its eventfd
+    peerDown @13 :PeerDown;
+    extentDropped @14 :GetExtent;
+  }
+}
+
+struct Error {
+  kind @0 :Kind;
+  text @1 :Text;             # names the thing
+  reason @2 :M.Reason;       # of startFailed
+  enum Kind { failed @0; noproc @1; nameTaken @2; notFound @3; startFailed @4; permission @5; limit @6; version @7; }
+}
+
+struct Kit {
+  layoutVersion @0 :UInt32;
+  libraryVersion @1 :Text;
+  pid @2 :UInt64;
+  name @3 :Text;
+  parent @4 :UInt64;         # who spawned it: a muproc's Pid, a supervisor's, or nil
+  args @5 :M.Mumsg;
+  bindings @6 :M.Mumsg;
+  errorStream @7 :Text;
+  trapExits @8 :Bool;
+  stashLimit @9 :UInt64;
+  maxMessage @10 :UInt64;
+  ringSize @11 :UInt32;
+  brokerOsPid @12 :Int32;
+  env @13 :List(Variable);   # module and function children set these, cwd and limits themselves, before `hello`;
+  cwd @14 :Text;             # for exec children the seed's clone does it before the exec
+  limits @15 :Limits;
+}
+
+struct Channel {
+  cursor @0 :UInt32;         # the asker's row in the receiver's cursor table
+  secret @1 :UInt64;
+}
+
+struct ChannelOpened {
+  cursor @0 :UInt32;
+  sender @1 :UInt64;
+  ringOffset @2 :UInt64;
+  ringSize @3 :UInt32;
+  secret @4 :UInt64;
+}
+
+struct Notice {
+  # A linked or monitored one has ended. Delivered when the channel from it is drained.
+  pid @0 :UInt64;
+  name @1 :Text;
+  reason @2 :M.Reason;
+  ref @3 :UInt64;            # of the monitor; 0: through the link
+}
+
+struct ExitSignal {
+  sender @0 :UInt64;         # 0: the supervisor or a tool
+  reason @1 :M.Reason;
+  position @2 :UInt64;       # in the channel from the sender, if there is one
+  hasChannel @3 :Bool;
+}
+
+struct PeerDown {
+  # To everyone with a channel to or from it.
+  pid @0 :UInt64;
+  reason @1 :M.Reason;
+}
+
+struct Node {
+  # A row for ps, tree and show.
+  name @0 :Text;
+  pid @1 :UInt64;
+  osPid @2 :Int32;
+  kind @3 :UInt32;           # shm::SlotKind
+  state @4 :UInt32;          # shm::SlotState
+  parent @5 :Text;           # the supervisor's name, "" for the root and for what was spawned
+  restarts @6 :UInt32;
+  startedNs @7 :UInt64;      # sys::monotonic
+  lastExit @8 :Text;
+  strategy @9 :Text;         # supervisors: as the config has it
+  limitRestarts @10 :UInt32;
+  limitWithinNs @11 :Int64;
+  restart @12 :Text;         # "permanent" …
+  stop @13 :Text;            # "kill", "5s", "forever"
+  ports @14 :List(Text);
+  links @15 :List(UInt64);
+  monitors @16 :List(UInt64);
+  code @17 :Text;            # "libarea.so:areaserver", the argv, …
+  nodeStatus @18 :Status;
+}
+
+struct Status {
+  # Out of the muproc's own segment, which the broker reads for the tools.
+  activity @0 :UInt32;
+  trapsExits @1 :Bool;
+  messagesSent @2 :UInt64;
+  messagesReceived @3 :UInt64;
+  stashMessages @4 :UInt64;
+  stashBytes @5 :UInt64;
+  sentToDead @6 :UInt64;
+  malformed @7 :UInt64;
+  sendsBlocked @8 :UInt64;
+  wakes @9 :UInt64;
+}
+
+# ---- the broker ↔ seed and zygotes -----------------------------------------------------------------------------------
+
+struct ToZygote {
+  id @0 :UInt64;
+  union {
+    cloneZygote @1 :Text;        # the seed: a new zygote for that module, "" for the broker's own image. fds: its socket
+    cloneEntry @2 :Text;         # a zygote: a child that runs MUPROC_ENTRY(name). fds: its control socket
+    cloneFunction @3 :UInt64;    # a zygote: a child that runs the function at that offset of the module `buildId`. fds: as above
+    cloneExec @4 :ExecSpec;      # the seed: a child that execs. fds: its control socket, unless plain
+  }
+  buildId @5 :Data;              # of cloneFunction
+}
+
+struct ExecSpec {
+  argv @0 :List(Text);
+  env @1 :List(Variable);
+  cwd @2 :Text;
+  plain @3 :Bool;
+  limits @4 :Limits;
+}
+
+struct FromZygote {
+  id @0 :UInt64;
+  union {
+    cloned @1 :Int32;            # OS pid of the new child, which is the broker's own
+    failed @2 :Text;
+    loaded @3 :Loaded;           # a zygote's first word
+  }
+}
+
+struct Loaded {
+  error @0 :Text;                # "" when it is ready
+  entries @1 :List(Text);        # what MUPROC_ENTRY registered
+  buildIds @2 :List(Data);       # of all modules in its image
+}
