@@ -143,6 +143,7 @@ Reason live(Runtime& runtime, Function function) {
   Reason reason;
   try {
     function(runtime.self());
+    if (runtime.ending()) reason = *runtime.ending();  // it swallowed the signal and returned
   } catch (const ExitSignal& signal) {
     reason = signal.reason;
   } catch (const LimitExpired&) {

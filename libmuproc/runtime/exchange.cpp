@@ -235,45 +235,43 @@ void Runtime::run_clause(const ClauseTable::Entry& entry, Message message, void*
   entry.run(entry.slot, message, result);
 }
 
-/// The first clause that takes the message runs. `matched` is false when none did; a message whose fields are not what
-/// their kinds say is dropped, and reported.
-bool Runtime::try_clauses(const ClauseTable& table, Message& message, void* result, bool& matched) {
-  matched = false;
-  for (std::size_t i = 0; i < table.count; ++i) {
-    const ClauseTable::Entry& entry = table.entries[i];
-    try {
-      if (!entry.match(entry.slot, message)) continue;
-    } catch (const kj::Exception& malformed) {
-      log_->error("dropped a malformed message of {}: {}", to_string(message.from()), malformed.getDescription().cStr());
-      add(own_->status().malformed, 1);
-      return true;
-    }
-    matched = true;
-    run_clause(entry, std::move(message), result);
-    return true;
+/// A message whose fields are not what their kinds say is reported here; its receiver drops it.
+Runtime::Match Runtime::match(const ClauseTable::Entry& entry, const Message& message) {
+  try {
+    return entry.match(entry.slot, message) ? Match::yes : Match::no;
+  } catch (const kj::Exception& malformed) {
+    log_->error("dropped a malformed message of {}: {}", to_string(message.from()), malformed.getDescription().cStr());
+    add(own_->status().malformed, 1);
+    return Match::malformed;
   }
-  return false;
 }
 
 bool Runtime::receive(const ClauseTable& table, void* result) {
   if (table.after && table.after->count() < 0) throw std::invalid_argument("a negative time-out");
   check();
   const auto deadline = table.after ? std::optional(sys::monotonic() + *table.after) : std::nullopt;
-  for (auto at = inbox_.stash().begin(); at != inbox_.stash().end(); ++at) {
-    for (std::size_t i = 0; i < table.count; ++i) {
-      if (!table.entries[i].match(table.entries[i].slot, *at)) continue;
-      run_clause(table.entries[i], inbox_.take(at), result);
-      return true;
-    }
+  const auto choose = [&](const Message& message) -> std::pair<Match, std::size_t> {
+    for (std::size_t i = 0; i < table.count; ++i)
+      if (const Match found = match(table.entries[i], message); found != Match::no) return {found, i};
+    return {Match::no, 0};
+  };
+  for (auto at = inbox_.stash().begin(); at != inbox_.stash().end();) {
+    const auto here = at++;
+    const auto [found, clause] = choose(*here);
+    if (found == Match::no) continue;
+    Message message = inbox_.take(here);
+    if (found == Match::malformed) continue;
+    run_clause(table.entries[clause], std::move(message), result);
+    return true;
   }
   for (unsigned pulled = 0;; check()) {
     while (auto message = next_message()) {
-      bool matched;
-      if (try_clauses(table, *message, result, matched)) {
-        if (matched) return true;
-        continue;
+      const auto [found, clause] = choose(*message);
+      if (found == Match::yes) {
+        run_clause(table.entries[clause], std::move(*message), result);
+        return true;
       }
-      inbox_.push(std::move(*message));
+      if (found == Match::no) inbox_.push(std::move(*message));
       if (++pulled % 256 != 0) continue;
       check();
       if (deadline && sys::monotonic() >= *deadline) return false;

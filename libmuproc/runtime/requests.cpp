@@ -6,14 +6,20 @@
 namespace muproc::detail {
 
 void Runtime::exit(Reason reason) {
-  end_with(reason);
+  end_with(std::move(reason));
   heeded_ = true;  // nobody has to interrupt us
-  throw ExitSignal{std::move(reason)};
+  throw ExitSignal{*ending_};
 }
 
 void Runtime::exit_other(Address other, Reason reason) {
   check();
   const Pid target = resolve(other);
+  if (target == kit_.pid) {
+    inbox_.add_notice({Notice::Kind::exit_signal, {}, {}, std::move(reason), 0, std::nullopt});
+    settle_notices();
+    throw_if_ending();
+    return;
+  }
   capnp::MallocMessageBuilder message;
   auto request = message.initRoot<wire::ToBroker>().initExit();
   request.setTarget(target.bits());
@@ -24,7 +30,6 @@ void Runtime::exit_other(Address other, Reason reason) {
   }
   wire::Frame reply = ask(message);
   checked(reply);
-  if (target == kit_.pid) check();
 }
 
 void Runtime::kill_other(Address other) {

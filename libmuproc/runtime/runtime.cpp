@@ -149,10 +149,7 @@ void Runtime::sleep(Time duration) {
   const Time deadline = sys::monotonic() + duration;
   for (check(); sys::monotonic() < deadline; check()) {
     inbox_.publish_cursors();
-    sleeper_.wait(
-        shm::Asleep::for_news, nearest(deadline), kit_.is_child ? -1 : lane_.fd(),
-        [&] { return directory_live_->lane.load(std::memory_order_acquire) > lane_.received() || interrupted_; }, [] {});
-    if (!kit_.is_child) lane_.pump();
+    sleeper_.nap(*nearest(deadline), kit_.is_child ? -1 : lane_.fd());
   }
 }
 

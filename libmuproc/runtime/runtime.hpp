@@ -70,6 +70,8 @@ class Runtime {
       check_slowly();
   }
   void sleep(Time duration);
+  /// The reason for which it has been told to end, if it has.
+  const std::optional<Reason>& ending() const { return ending_; }
 
   // -- ending
   [[noreturn]] void exit(Reason reason);
@@ -150,7 +152,8 @@ class Runtime {
 
   std::optional<Message> next_message();
   bool route_reply(Message& message);
-  bool try_clauses(const ClauseTable& table, Message& message, void* result, bool& matched);
+  enum class Match { no, yes, malformed };
+  Match match(const ClauseTable::Entry& entry, const Message& message);
   void run_clause(const ClauseTable::Entry& entry, Message message, void* result);
   bool news();
   void wait_for_news(std::optional<Time> deadline);

@@ -33,6 +33,9 @@ class Sleeper {
     if (!always_armed_) status_.asleep.store(static_cast<std::uint32_t>(shm::Asleep::no), std::memory_order_relaxed);
   }
 
+  /// Sleeps through all news but the broker's, who writes the eventfd whatever the flag says.
+  void nap(std::chrono::nanoseconds deadline, int other_fd) { sleep(deadline, other_fd); }
+
   int eventfd() const { return eventfd_.get(); }
   /// From now on everyone writes the eventfd: somebody else's loop polls it.
   void arm_for_ever();
