@@ -17,9 +17,7 @@ SupervisorPolicy::Reply SupervisorPolicy::start_child(ChildKey key, Moment at) {
   switch (child->state) {
     case ChildState::starting:
     case ChildState::up: return {Outcome::running};
-    case ChildState::stopping:
-      child->due = child->by_hand = true;
-      break;
+    case ChildState::stopping: child->due = child->by_hand = true; break;
     case ChildState::down:
     case ChildState::waiting:
       child->by_hand = true;

@@ -64,9 +64,7 @@ std::optional<std::uint64_t> take_unit(std::string_view& text, std::span<const U
   return std::nullopt;
 }
 
-UnitError missing_unit(std::string_view example) {
-  return {"has no unit; write for example " + std::string(example)};
-}
+UnitError missing_unit(std::string_view example) { return {"has no unit; write for example " + std::string(example)}; }
 
 }  // namespace
 

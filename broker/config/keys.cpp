@@ -62,10 +62,12 @@ using R = Reader;
 using F = Field;
 
 constexpr auto k_limit = std::to_array<Key<Limit>>({
-    {"restarts", [](R& r, const F& f, Limit& limit) {
+    {"restarts",
+     [](R& r, const F& f, Limit& limit) {
        if (const auto n = r.integer(f, 0, 1'000'000)) limit.restarts = static_cast<std::uint32_t>(*n);
      }},
-    {"within", [](R& r, const F& f, Limit& limit) {
+    {"within",
+     [](R& r, const F& f, Limit& limit) {
        const auto period = r.duration(f);
        if (period && period->count() == 0) r.error(f.node.at, in_quotes(f.key) + " must be longer than nothing");
        if (period) limit.within = *period;
@@ -109,7 +111,8 @@ constexpr auto k_mailbox = std::to_array<Key<MailboxSizes>>({
 
 constexpr auto k_limits = std::to_array<Key<ProcessLimits>>({
     {"memory", [](R& r, const F& f, ProcessLimits& l) { set(l.memory, r.size(f)); }},
-    {"files", [](R& r, const F& f, ProcessLimits& l) {
+    {"files",
+     [](R& r, const F& f, ProcessLimits& l) {
        if (const auto n = r.integer(f, 16, 1 << 30)) l.files = static_cast<std::uint64_t>(*n);
      }},
     {"cpus", [](R& r, const F& f, ProcessLimits& l) { read_cpus(r, f, l.cpus); }},
@@ -157,12 +160,14 @@ constexpr auto k_muproc = std::to_array<Key<MuprocDraft>>({
 });
 
 constexpr auto k_system = std::to_array<Key<SystemDraft>>({
-    {"name", [](R& r, const F& f, SystemDraft& s) {
+    {"name",
+     [](R& r, const F& f, SystemDraft& s) {
        set(s.spec.name, r.text(f));
        s.name_at = f.node.at;
      }},
     {"log", [](R& r, const F& f, SystemDraft& s) { set(s.spec.log, r.word(f, words(k_log_levels))); }},
-    {"runtime_dir", [](R& r, const F& f, SystemDraft& s) {
+    {"runtime_dir",
+     [](R& r, const F& f, SystemDraft& s) {
        if (const auto text = r.text(f)) s.spec.runtime_dir = r.path(*text);
      }},
     {"metrics"},
@@ -172,7 +177,8 @@ constexpr auto k_system = std::to_array<Key<SystemDraft>>({
 
 // [defaults.…]: as a node's own table, but for the keys that make no sense for several nodes.
 template <class Draft, std::size_t n>
-Draft read_defaults(Reader& reader, const Node* defaults, std::string_view kind, const std::array<Key<Draft>, n>& keys) {
+Draft read_defaults(Reader& reader, const Node* defaults, std::string_view kind,
+                    const std::array<Key<Draft>, n>& keys) {
   Draft draft;
   const Entry* entry = defaults ? defaults->find(kind) : nullptr;
   if (!entry) return draft;
@@ -225,8 +231,8 @@ void check_top_level(Reader& reader, const Node& root) {
   constexpr std::string_view with_defaults[] = {"supervisor", "muproc"};
   for (const Entry& entry : *kinds)
     if (std::ranges::find(with_defaults, entry.key) == std::end(with_defaults))
-      reader.error(entry.key_at, "unknown table " + in_quotes("defaults." + entry.key) +
-                                     did_you_mean(entry.key, with_defaults));
+      reader.error(entry.key_at,
+                   "unknown table " + in_quotes("defaults." + entry.key) + did_you_mean(entry.key, with_defaults));
 }
 
 template <class Target, std::size_t n>

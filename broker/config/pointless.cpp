@@ -22,7 +22,9 @@ struct Failing {
   }
 };
 
-nanoseconds longest_stop(const Stop& stop) { return stop.kind() == Stop::Kind::period ? stop.period() : nanoseconds{0}; }
+nanoseconds longest_stop(const Stop& stop) {
+  return stop.kind() == Stop::Kind::period ? stop.period() : nanoseconds{0};
+}
 
 // What both kinds of children have.
 struct ChildFacts {

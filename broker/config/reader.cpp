@@ -54,15 +54,16 @@ std::optional<double> Reader::number(const Field& field, double least, double mo
   if (!real && !whole) return wrong_type(field, "a number"), std::nullopt;
   const double value = real ? *real : static_cast<double>(*whole);
   if (value >= least && value <= most) return value;
-  error(field.node.at, in_quotes(field.key) + " is " + shown(value) + ", but must be from " + shown(least) + " to " +
-                           shown(most));
+  error(field.node.at,
+        in_quotes(field.key) + " is " + shown(value) + ", but must be from " + shown(least) + " to " + shown(most));
   return std::nullopt;
 }
 
 std::optional<std::string> Reader::text(const Field& field) {
   const auto* value = field.node.as<std::string>();
   if (!value) return wrong_type(field, "a string"), std::nullopt;
-  if (value->find('\0') != value->npos) return error(field.node.at, in_quotes(field.key) + " contains a NUL"), std::nullopt;
+  if (value->find('\0') != value->npos)
+    return error(field.node.at, in_quotes(field.key) + " contains a NUL"), std::nullopt;
   return *value;
 }
 
@@ -130,7 +131,8 @@ void Reader::mumsg(const Field& field, Mumsg& target) {
   const Node::Table* entries = table(field);
   if (!entries) return;
   for (const Entry& entry : *entries)
-    if (auto one = value({entry.node, field.key + '.' + entry.key, entry.key_at})) target.set(entry.key, *std::move(one));
+    if (auto one = value({entry.node, field.key + '.' + entry.key, entry.key_at}))
+      target.set(entry.key, *std::move(one));
 }
 
 void Reader::only(const Field& field, std::string_view supported, std::span<const std::string_view> others) {

@@ -61,8 +61,8 @@ std::string SourceText::excerpt(const Region& region) const {
   const std::uint32_t begin = region.begin.column;
   const std::uint32_t end = region.end.line == region.begin.line ? std::min(region.end.column, line_end) : line_end;
   const std::string underline(end > begin + 1 ? end - begin - 1 : 0, '~');
-  return std::string(k_indent) + std::string(shown) + '\n' + std::string(k_indent) + blank_prefix(shown, begin - 1) + '^' +
-         underline + '\n';
+  return std::string(k_indent) + std::string(shown) + '\n' + std::string(k_indent) + blank_prefix(shown, begin - 1) +
+         '^' + underline + '\n';
 }
 
 }  // namespace muproc::broker

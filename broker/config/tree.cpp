@@ -61,8 +61,9 @@ class TreeBuilder {
   void check_name(const std::string& name, const Region& at) {
     const auto is_unfit = [](unsigned char c) { return c < 0x20 || c == 0x7f || c == '/'; };
     if (name.empty() || name.front() == '.' || std::ranges::any_of(name, is_unfit))
-      reader_.error(at, in_quotes(name) + " cannot be a name: it must not be empty, begin with '.', or contain '/' or "
-                                          "control characters");
+      reader_.error(at, in_quotes(name) +
+                            " cannot be a name: it must not be empty, begin with '.', or contain '/' or "
+                            "control characters");
     else if (name.size() >= shm::k_name_size)
       reader_.error(at, in_quotes(name) + " is too long for a name: 63 bytes are the most");
   }
@@ -108,7 +109,8 @@ class TreeBuilder {
     }
     if (says("exec") || (draft.exec && !says_module && !draft.module)) return program_of(draft);
     if (draft.module || draft.entry || says_module) return module_of(draft);
-    if (!drafts_.hidden.keys) reader_.error(draft.at, title(draft) + R"( has no code: give it "module" and "entry", or "exec")");
+    if (!drafts_.hidden.keys)
+      reader_.error(draft.at, title(draft) + R"( has no code: give it "module" and "entry", or "exec")");
     return std::nullopt;
   }
 
@@ -227,8 +229,8 @@ class TreeBuilder {
     if (!draft.spec.significant || up == parents_.end()) return;
     const auto why = why_not_significant(draft.spec.restart, up->second.supervisor->spec.auto_shutdown);
     if (!why.empty())
-      reader_.error(place_of(draft, "significant"), in_quotes(draft.spec.name) + " cannot be significant: " +
-                                                        std::string(why));
+      reader_.error(place_of(draft, "significant"),
+                    in_quotes(draft.spec.name) + " cannot be significant: " + std::string(why));
   }
 
   Reader& reader_;

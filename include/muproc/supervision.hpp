@@ -127,10 +127,10 @@ struct ProcessLimits {
 
 /// Everything about a supervised muproc but its name and its code.
 struct ChildOptions {
-  Mumsg args = {};                                             // self.args() in the child
-  Mumsg bindings = {};                                         // self.binding<T>(name); cl-muproc's initial bindings
-  std::vector<std::pair<std::string, std::string>> env = {};   // added to the broker's own environment
-  std::string cwd = {};                                        // empty: the broker's
+  Mumsg args = {};                                            // self.args() in the child
+  Mumsg bindings = {};                                        // self.binding<T>(name); cl-muproc's initial bindings
+  std::vector<std::pair<std::string, std::string>> env = {};  // added to the broker's own environment
+  std::string cwd = {};                                       // empty: the broker's
   Restart restart = permanent;
   Stop stop = {};
   std::chrono::nanoseconds ready_timeout = std::chrono::seconds(10);

@@ -220,7 +220,9 @@ class World {
   }
 
   // Chance.
-  std::uint64_t pick(std::uint64_t below) { return std::uniform_int_distribution<std::uint64_t>(0, below - 1)(random_); }
+  std::uint64_t pick(std::uint64_t below) {
+    return std::uniform_int_distribution<std::uint64_t>(0, below - 1)(random_);
+  }
   bool one_in(std::uint64_t n) { return pick(n) == 0; }
   Moment at() { return {now_, std::uniform_real_distribution<>(0, 1)(random_)}; }
   static ChildKey key_of(ChildKey key) { return key; }
@@ -290,8 +292,8 @@ TEST_CASE("the limit ends a supervisor exactly with the restart that is one too 
     for (int death = 0; death < 200; ++death) {
       at.now += std::chrono::milliseconds(random() % 1000);
       deaths.push_back(at.now);
-      const auto recent = std::count_if(deaths.begin(), deaths.end(),
-                                        [&](auto time) { return at.now - time <= limit.within; });
+      const auto recent =
+          std::count_if(deaths.begin(), deaths.end(), [&](auto time) { return at.now - time <= limit.within; });
       const Actions actions = policy.child_exited(0, ExitClass::abnormal, at);
       const bool goes_on = recent <= static_cast<std::ptrdiff_t>(limit.restarts);
       REQUIRE(text(actions) == (goes_on ? "start 0" : "ended limit_reached"));

@@ -467,9 +467,8 @@ TEST_CASE("auto_shutdown ends the supervisor when a significant child, or the la
     AutoShutdown auto_shutdown;
     std::string first, second;
   };
-  const auto c = GENERATE(values<Case>({{never, "", ""},
-                                        {any_significant, "stop 2", ""},
-                                        {all_significant, "", "stop 2"}}));
+  const auto c =
+      GENERATE(values<Case>({{never, "", ""}, {any_significant, "stop 2", ""}, {all_significant, "", "stop 2"}}));
   Stage s(one_for_one, generous, {significant(transient), significant(transient), a_permanent}, c.auto_shutdown);
   CHECK(s.up().ends(0, ExitClass::normal) == c.first);
   if (c.auto_shutdown != any_significant) CHECK(s.ends(1, ExitClass::shutdown) == c.second);
