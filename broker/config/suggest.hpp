@@ -1,24 +1,13 @@
-// "did you mean …?"
+// "did you mean …?", as the config's errors use it.
 #pragma once
 
-#include <optional>
-#include <span>
-#include <string>
-#include <string_view>
-#include <vector>
+#include "wire/suggest.hpp"
 
 namespace muproc::broker {
 
-/// The candidate that looks most like `word`, if one looks enough like it: a letter or two wrong, missing, too many or
-/// swapped, or `-` for `_`, whatever the case. The first of equals.
-std::optional<std::string_view> nearest(std::string_view word, std::span<const std::string_view> candidates);
-
-/// `; did you mean "…"?`, or nothing.
-std::string did_you_mean(std::string_view word, std::span<const std::string_view> candidates);
-
-/// `"a", "b" or "c"`.
-std::string quoted_list(std::span<const std::string_view> words);
-/// `"word"`.
-std::string in_quotes(std::string_view word);
+using wire::did_you_mean;
+using wire::in_quotes;
+using wire::nearest;
+using wire::quoted_list;
 
 }  // namespace muproc::broker

@@ -15,10 +15,7 @@
 #include "runtime/interrupt.hpp"
 #include "sys/error.hpp"
 #include "wire/codec.hpp"
-
-#ifndef MUPROC_VERSION
-#define MUPROC_VERSION "0.1.0"
-#endif
+#include "wire/version.hpp"
 
 namespace muproc::detail {
 namespace {
@@ -109,7 +106,7 @@ std::string demangled(const char* name) {
 
 }  // namespace
 
-const char* library_version() { return MUPROC_VERSION; }
+const char* library_version() { return wire::k_library_version; }
 
 std::unique_ptr<Runtime> be_born(wire::FrameSocket socket, Origin origin) {
   wire::Frame first = expect(socket);

@@ -61,8 +61,10 @@ std::filesystem::path find_system(std::string_view system) {
 
 sys::UniqueFd connect_control(const std::filesystem::path& folder) {
   if (auto socket = try_connect(folder)) return socket;
-  throw NoSuchName("no broker answers for system \"" + folder.filename().string() + "\" in " +
-                   folder.parent_path().string() + ": " + std::strerror(errno));
+  const int error = errno;
+  const std::string which = "system \"" + folder.filename().string() + "\" in " + folder.parent_path().string();
+  if (error == EACCES || error == EPERM) throw NotPermitted(which + ": " + std::strerror(error));
+  throw NoSuchName("no broker answers for " + which + ": " + std::strerror(error));
 }
 
 }  // namespace muproc::wire

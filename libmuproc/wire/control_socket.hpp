@@ -6,9 +6,16 @@
 #include <string_view>
 #include <vector>
 
+#include <muproc/self.hpp>
+
 #include "sys/fd.hpp"
 
 namespace muproc::wire {
+
+/// The system is there, and is another user's.
+struct NotPermitted : muproc::Error {
+  using muproc::Error::Error;
+};
 
 /// Where the systems' folders lie: $MUPROC_RUNTIME_DIR, else $XDG_RUNTIME_DIR/muproc, else /run/muproc for root, else
 /// /tmp/muproc-<uid>.
@@ -21,7 +28,7 @@ std::vector<std::filesystem::path> system_folders();
 /// what there is instead.
 std::filesystem::path find_system(std::string_view system);
 
-/// Connects to the system's broker. Throws NoSuchName when none answers.
+/// Connects to the system's broker. Throws NoSuchName when none answers, NotPermitted.
 sys::UniqueFd connect_control(const std::filesystem::path& folder);
 
 }  // namespace muproc::wire

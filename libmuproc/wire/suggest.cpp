@@ -1,10 +1,10 @@
-#include "broker/config/suggest.hpp"
+#include "wire/suggest.hpp"
 
 #include <algorithm>
 #include <cctype>
 #include <cstddef>
 
-namespace muproc::broker {
+namespace muproc::wire {
 
 namespace {
 
@@ -64,4 +64,4 @@ std::string quoted_list(std::span<const std::string_view> words) {
 
 std::string in_quotes(std::string_view word) { return '"' + std::string(word) + '"'; }
 
-}  // namespace muproc::broker
+}  // namespace muproc::wire
