@@ -1,0 +1,66 @@
+#include "broker/connection.hpp"
+
+#include <kj/exception.h>
+
+namespace muproc::broker {
+
+Connection::Connection(ConnectionId id, Loop& loop, sys::UniqueFd socket, Handlers handlers)
+    : id_(id), socket_(std::move(socket)), handlers_(std::move(handlers)) {
+  sys::set_nonblocking(socket_.fd(), true);
+  watch_ = loop.when_readable(socket_.fd(), [this] { read_all(); });
+}
+
+void Connection::become_lane_of(Pid owner, shm::Directory& directory, int eventfd) {
+  owner_ = owner;
+  directory_ = &directory;
+  eventfd_ = eventfd;
+  directory.reset_frames(owner.slot());
+  announce();
+}
+
+void Connection::send(Message& message, std::initializer_list<int> fds) {
+  if (is_closed_) return;
+  const bool all_written = socket_.send(message.builder(), fds);
+  announce();
+  if (!all_written) watch_.when_writable([this] { flush(); });
+}
+
+void Connection::flush() {
+  if (is_closed_) return;
+  const bool all_written = socket_.flush();
+  announce();
+  if (!all_written) watch_.when_writable([this] { flush(); });
+}
+
+void Connection::announce() {
+  if (!directory_ || announced_ == socket_.frames_written()) return;
+  for (; announced_ < socket_.frames_written(); ++announced_) directory_->announce_frame(owner_.slot());
+  sys::signal_eventfd(eventfd_);
+}
+
+void Connection::read_all() {
+  std::string nonsense;
+  try {
+    while (!is_closed_) {
+      auto frame = socket_.receive();
+      if (!frame) break;
+      handlers_.frame(*this, *frame);
+    }
+  } catch (const kj::Exception& failure) {
+    nonsense = kj::str(failure.getDescription()).cStr();
+  } catch (const wire::FrameError& failure) {
+    nonsense = failure.what();
+  }
+  if (is_closed_ || (nonsense.empty() && !socket_.closed())) return;
+  watch_.stop();
+  nonsense.empty() ? handlers_.closed(*this) : handlers_.nonsense(*this, nonsense);
+}
+
+void Connection::close() {
+  if (is_closed_) return;
+  is_closed_ = true;
+  watch_.stop();
+  socket_.close();
+}
+
+}  // namespace muproc::broker

@@ -1,0 +1,222 @@
+#include "broker/control.hpp"
+
+#include <fmt/format.h>
+#include <kj/exception.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "wire/codec.hpp"
+
+namespace muproc::broker {
+namespace {
+
+const char* word_for(wire::ChildVerb::Verb verb) {
+  switch (verb) {
+    case wire::ChildVerb::Verb::START: return "start";
+    case wire::ChildVerb::Verb::STOP: return "stop";
+    case wire::ChildVerb::Verb::RESTART: return "restart";
+  }
+  return "do something unknown to";
+}
+
+}  // namespace
+
+Control::Control(Core& core, Endings& endings, Launcher& launcher, Reaper& reaper)
+    : core_(core), endings_(endings), launcher_(launcher), reaper_(reaper) {}
+
+Control::~Control() = default;
+
+// ---- connections -----------------------------------------------------------------------------------------------------
+
+void Control::listen(sys::UniqueFd socket) {
+  listening_ = std::move(socket);
+  accepting_ = core_.loop.when_readable(listening_.get(), [this] { accept(); });
+}
+
+void Control::stop_listening() {
+  accepting_.stop();
+  listening_.reset();
+}
+
+void Control::accept() {
+  for (;;) {
+    sys::UniqueFd socket(::accept4(listening_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (socket) {
+      welcome(std::move(socket));
+    } else if (errno != EINTR && errno != ECONNABORTED) {
+      if (errno != EAGAIN) core_.log.error("accept on the control socket: {}", std::strerror(errno));
+      return;
+    }
+  }
+}
+
+void Control::welcome(sys::UniqueFd socket) {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return;
+  if (peer.uid != 0 && peer.uid != ::geteuid()) {
+    core_.log.warn("process {} of user {} is not let in", peer.pid, peer.uid);
+    return;
+  }
+  open(std::move(socket)).peer = peer;
+}
+
+Connection& Control::open(sys::UniqueFd socket) {
+  const ConnectionId id = ++last_id_;
+  Connection::Handlers handlers{
+      [this](Connection& from, wire::Frame& frame) { heard(from, frame); },
+      [this](Connection& from) { peer_closed(from); },
+      [this](Connection& from, const std::string& what) { peer_is_mad(from, what); },
+  };
+  auto connection = std::make_unique<Connection>(id, core_.loop, std::move(socket), std::move(handlers));
+  return *connections_.emplace(id, std::move(connection)).first->second;
+}
+
+void Control::close(Connection& connection) {
+  connection.close();
+  const auto found = connections_.find(connection.id());
+  if (found == connections_.end()) return;
+  core_.loop.bury(std::move(found->second));
+  connections_.erase(found);
+}
+
+/// A child's end is told by its pidfd; a child that closes its socket before is merely deaf.
+void Control::peer_closed(Connection& connection) {
+  Muproc* muproc = core_.table.find(connection.owner());
+  if (!muproc) return close(connection);
+  if (muproc->kind == shm::SlotKind::outsider) reaper_.outsider_gone(*muproc);
+}
+
+void Control::peer_is_mad(Connection& connection, const std::string& what) {
+  core_.log.error("{} does not speak the control protocol: {}", who(connection), what);
+  Muproc* muproc = core_.table.find(connection.owner());
+  if (!muproc) return close(connection);
+  if (muproc->kind == shm::SlotKind::outsider) return reaper_.outsider_gone(*muproc);
+  endings_.kill(*muproc, Reason::corrupt_message("control: " + what));
+}
+
+std::string Control::who(const Connection& connection) const {
+  if (const Muproc* muproc = core_.table.find(connection.owner())) return Core::name_of(*muproc);
+  return fmt::format("process {}", connection.peer.pid);
+}
+
+Muproc& Control::asker(Connection& connection) {
+  Muproc* muproc = core_.table.find(connection.owner());
+  if (!muproc) throw Failure{ErrorKind::PERMISSION, "only a muproc with a mailbox can ask for that"};
+  if (!muproc->is_up()) throw Failure{ErrorKind::FAILED, muproc->name + " is not up"};
+  return *muproc;
+}
+
+void Control::refuse_when_stopping() const {
+  if (core_.is_stopping) throw Failure{ErrorKind::FAILED, "the system is being stopped"};
+}
+
+// ---- answers ---------------------------------------------------------------------------------------------------------
+
+void Control::reply(ConnectionId to, Message& message, std::initializer_list<int> fds) {
+  if (message->asReader().getId() == 0) return;
+  if (const auto found = connections_.find(to); found != connections_.end()) found->second->send(message, fds);
+}
+
+void Control::ok(Connection& to, Id id) {
+  Message message(id);
+  message->setOk();
+  reply(to.id(), message);
+}
+
+void Control::reply_failure(ConnectionId to, Id id, const Failure& failure) {
+  Message message(id);
+  auto error = message->initError();
+  error.setKind(failure.kind);
+  error.setText(wire::pointer(failure.text));
+  wire::write(error.initReason(), failure.reason);
+  reply(to, message);
+}
+
+Control::Done Control::answer(Connection& to, Id id) {
+  return [this, connection = to.id(), id](Pid pid, const Failure* failure) {
+    if (failure) return reply_failure(connection, id, *failure);
+    Message message(id);
+    pid ? message->setPid(pid.bits()) : message->setOk();
+    reply(connection, message);
+  };
+}
+
+// ---- requests --------------------------------------------------------------------------------------------------------
+
+void Control::heard(Connection& connection, wire::Frame& frame) {
+  const Request request = frame.as<wire::ToBroker>();
+  const Id id = request.getId();
+  try {
+    dispatch(connection, request);
+  } catch (const Failure& failure) {
+    reply_failure(connection.id(), id, failure);
+  } catch (const kj::Exception&) {
+    throw;  // no well-formed message: the connection's affair
+  } catch (const std::exception& failure) {
+    core_.log.debug("a request of {} failed: {}", who(connection), failure.what());
+    reply_failure(connection.id(), id, {ErrorKind::FAILED, failure.what()});
+  }
+}
+
+void Control::dispatch(Connection& connection, Request request) {
+  const Id id = request.getId();
+  Muproc* muproc = core_.table.find(connection.owner());
+  switch (request.which()) {
+    case wire::ToBroker::HELLO:
+      if (muproc) launcher_.greeted(*muproc, request.getHello(), connection.sender_os_pid());
+      return;
+    case wire::ToBroker::ATTACH: return attach(connection, id, request.getAttach());
+    case wire::ToBroker::EXITING:
+      if (muproc && !muproc->claim) muproc->claim = wire::read(request.getExiting());
+      return;
+    case wire::ToBroker::HEEDED:
+      if (muproc) endings_.heeded(*muproc);
+      return;
+    case wire::ToBroker::READY: return;
+    case wire::ToBroker::TRAP_EXITS:
+      if (muproc) endings_.traps_exits(*muproc, request.getTrapExits());
+      return;
+
+    case wire::ToBroker::SPAWN: return spawn(connection, id, request.getSpawn());
+    case wire::ToBroker::EXIT: return exit(connection, id, request.getExit());
+    case wire::ToBroker::KILL: return kill(connection, id, Pid(request.getKill()));
+    case wire::ToBroker::LINK: return link(connection, id, request.getLink());
+    case wire::ToBroker::UNLINK:
+      core_.links.unlink(connection.owner(), Pid(request.getUnlink()));
+      return ok(connection, id);
+    case wire::ToBroker::MONITOR: return monitor(connection, id, request.getMonitor());
+    case wire::ToBroker::DEMONITOR:
+      core_.links.demonitor(connection.owner(), request.getDemonitor());
+      return ok(connection, id);
+    case wire::ToBroker::REGISTER_PORT: return register_port(connection, id, wire::string(request.getRegisterPort()));
+    case wire::ToBroker::UNREGISTER_PORT: return unregister_port(connection, id, wire::string(request.getUnregisterPort()));
+
+    case wire::ToBroker::OPEN_CHANNEL: return open_channel(connection, id, request.getOpenChannel());
+    case wire::ToBroker::CHANNEL_DRAINED: return channel_drained(connection, request.getChannelDrained());
+    case wire::ToBroker::CORRUPT_RECORD: return corrupt_record(connection, request.getCorruptRecord());
+    case wire::ToBroker::NEW_EXTENT: return new_extent(connection, id, request.getNewExtent());
+    case wire::ToBroker::SEAL_EXTENT: return seal_extent(connection, id, request.getSealExtent());
+    case wire::ToBroker::DROP_EXTENT: return drop_extent(connection, request.getDropExtent());
+    case wire::ToBroker::GET_EXTENT: return get_extent(connection, id, request.getGetExtent());
+
+    case wire::ToBroker::START_SUPERVISOR:
+      refuse_when_stopping();
+      return start_supervisor(request.getStartSupervisor(), connection.owner(), answer(connection, id));
+    case wire::ToBroker::CHILD_VERB: {
+      const auto verb = request.getChildVerb();
+      refuse_when_stopping();
+      core_.log.info("{} asks to {} {}", who(connection), word_for(verb.getVerb()), wire::view(verb.getName()));
+      return child_verb(wire::string(verb.getName()), verb.getVerb(), answer(connection, id));
+    }
+    case wire::ToBroker::SHUTDOWN:
+      shut_down(who(connection));
+      return ok(connection, id);
+    case wire::ToBroker::DESCRIBE: return describe(connection, id, wire::string(request.getDescribe()));
+  }
+  throw Failure{ErrorKind::FAILED, "a request that this broker does not know"};
+}
+
+}  // namespace muproc::broker

@@ -1,0 +1,124 @@
+// Requests about lives: joining, spawning, ending, links, monitors, ports.
+#include <fmt/format.h>
+
+#include "broker/control.hpp"
+#include "shm/layout.hpp"
+#include "sys/clock.hpp"
+#include "wire/codec.hpp"
+
+namespace muproc::broker {
+
+void Control::attach(Connection& connection, Id id, wire::Attach::Reader request) {
+  if (connection.is_attached || connection.owner()) throw Failure{ErrorKind::FAILED, "it has joined already"};
+  const auto refuse = [&](const std::string& why) {
+    core_.log.warn("{} may not join: {}", who(connection), why);
+    Message message(id);
+    message->setRefused(wire::pointer(why));
+    connection.send(message);
+  };
+  if (request.getLayoutVersion() != shm::k_layout_version)
+    return refuse(fmt::format("it was built with muproc {} (layout version {}), the broker has layout version {}",
+                              wire::view(request.getLibraryVersion()), request.getLayoutVersion(), shm::k_layout_version));
+  connection.is_attached = true;
+  if (core_.is_stopping && request.getMailbox()) return refuse("the system is being stopped");
+  if (!request.getMailbox()) return ok(connection, id);
+
+  std::string name = wire::string(request.getName());
+  if (name.empty()) name = fmt::format("outsider-{}.{}", connection.peer.pid, connection.id());
+  if (const auto why = core_.table.why_not_name(name); !why.empty()) return refuse(why);
+  const auto slot = core_.table.reserve(name, shm::SlotKind::outsider, {}, nullptr);
+  if (!slot) return refuse("the system is full");
+  core_.table.record(*slot).started_ns = static_cast<std::uint64_t>(sys::monotonic().count());
+  Muproc& outsider = core_.table.begin(*slot);
+  launcher_.admit(outsider, connection, id);
+  reaper_.watch_outsider(outsider);
+}
+
+void Control::spawn(Connection& connection, Id id, wire::Spawn::Reader request) {
+  refuse_when_stopping();
+  Muproc* parent = core_.table.find(connection.owner());
+  const bool is_alone = !parent || parent->is_dead;
+  if (is_alone && (request.getLink() || request.getMonitorRef()))
+    throw Failure{ErrorKind::PERMISSION, "only a living muproc can link to or monitor what it spawns"};
+  const PlanPtr plan = plan_of(request.getChild());
+  if (const auto why = core_.table.why_not_name(plan->name); !why.empty()) throw Failure{ErrorKind::NAME_TAKEN, why};
+  const auto kind = plan->is_plain() ? shm::SlotKind::plain : shm::SlotKind::muproc;
+  const auto slot = core_.table.reserve(plan->name, kind, connection.owner(), plan);
+  if (!slot) throw Failure{ErrorKind::LIMIT, fmt::format("there are {} muprocs already, and room for no more", shm::k_max_slots)};
+
+  BirthRequest birth;
+  birth.slot = *slot;
+  if (parent) birth.error_stream = parent->error_stream;
+  if (request.getLink()) birth.link_to = connection.owner();
+  if (request.getMonitorRef()) {
+    birth.monitor_by = connection.owner();
+    birth.monitor_ref = request.getMonitorRef();
+  }
+  birth.done = [done = answer(connection, id)](const BirthResult& result) {
+    if (result.pid) return done(result.pid, nullptr);
+    const Failure failure{ErrorKind::START_FAILED, result.error, result.reason};
+    done({}, &failure);
+  };
+  launcher_.launch(std::move(birth));
+}
+
+void Control::exit(Connection& connection, Id id, wire::Exit::Reader request) {
+  Muproc* target = core_.table.find(Pid(request.getTarget()));
+  if (target && target->is_up())
+    endings_.exit(*target, wire::read(request.getReason()), connection.owner(), {request.getPosition(), request.getHasChannel()});
+  ok(connection, id);
+}
+
+void Control::kill(Connection& connection, Id id, Pid pid) {
+  Muproc* target = core_.table.find(pid);
+  if (target && target->is_up()) {
+    core_.log.info("{} kills {}", who(connection), Core::name_of(*target));
+    endings_.kill(*target);
+  }
+  ok(connection, id);
+}
+
+void Control::link(Connection& connection, Id id, wire::Link::Reader request) {
+  Muproc* self = core_.table.find(connection.owner());
+  if (!self) throw Failure{ErrorKind::PERMISSION, "only a muproc can link"};
+  const Pid peer(request.getPeer());
+  const Muproc* other = core_.table.find(peer);
+  const bool is_there = other && other->is_up();
+  if (is_there || peer == self->pid) core_.links.link(self->pid, peer, request.getIgnoreNormal());
+  ok(connection, id);
+  if (!is_there && peer != self->pid) endings_.ripple(*self, peer, {}, Reason::noproc(), request.getIgnoreNormal());
+}
+
+void Control::monitor(Connection& connection, Id id, wire::Monitor::Reader request) {
+  Muproc& self = asker(connection);
+  const Muproc* target = request.isPid() ? core_.table.find(Pid(request.getPid())) : core_.table.find(wire::view(request.getName()));
+  const bool is_there = target && target->is_up();
+  if (is_there && !core_.links.monitor(self.pid, request.getRef(), target->pid))
+    throw Failure{ErrorKind::FAILED, fmt::format("the monitor reference {} is in use", request.getRef())};
+  ok(connection, id);
+  if (is_there) return;
+  const Pid asked = request.isPid() ? Pid(request.getPid()) : Pid();
+  core_.send_notice(self, asked, request.isName() ? wire::string(request.getName()) : std::string(), Reason::noproc(), request.getRef());
+}
+
+void Control::register_port(Connection& connection, Id id, const std::string& port) {
+  Muproc& self = asker(connection);
+  if (const auto why = core_.table.why_not_port(port, self.pid); !why.empty()) throw Failure{ErrorKind::NAME_TAKEN, why};
+  if (!core_.directory.add_port(port, self.pid))
+    throw Failure{ErrorKind::LIMIT, fmt::format("there are {} ports already, and room for no more", shm::k_max_ports)};
+  core_.table.add_port(port, self.pid);
+  ok(connection, id);
+}
+
+void Control::unregister_port(Connection& connection, Id id, const std::string& port) {
+  Muproc& self = asker(connection);
+  const Pid owner = core_.table.port_owner(port);
+  if (!owner) throw Failure{ErrorKind::NOT_FOUND, fmt::format("no port \"{}\"", port)};
+  if (owner != self.pid)
+    throw Failure{ErrorKind::PERMISSION, fmt::format("the port \"{}\" belongs to {}", port, core_.table.record(owner.slot()).name)};
+  core_.directory.remove_port(port);
+  core_.table.remove_port(port);
+  ok(connection, id);
+}
+
+}  // namespace muproc::broker

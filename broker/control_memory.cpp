@@ -1,0 +1,148 @@
+// Requests about shared memory: channels, extents, records that are none.
+#include <fmt/format.h>
+#include <sys/random.h>
+
+#include <cstring>
+
+#include "broker/control.hpp"
+#include "shm/ring.hpp"
+#include "shm/segment.hpp"
+#include "sys/error.hpp"
+#include "wire/codec.hpp"
+
+namespace muproc::broker {
+namespace {
+
+constexpr std::uint64_t k_max_extent = std::uint64_t{64} << 30;
+
+std::uint64_t random_secret() {
+  std::uint64_t secret;
+  sys::check(::getrandom(&secret, sizeof secret, 0), "getrandom");
+  return secret;
+}
+
+/// What is wrong with the record at `position`, by the rules of the ring; empty when nothing is.
+std::string why_no_record(const std::byte* ring, const Channel& channel, std::uint64_t position) {
+  const std::size_t offset = position & (channel.ring_size - 1);
+  if (position % shm::k_line != 0) return {};
+  shm::RecordHeader header;
+  std::memcpy(&header, ring + offset, sizeof header);
+  if (header.mark != shm::record_mark(channel.secret, position)) return {};  // nothing was committed there
+  if (header.kind == static_cast<std::uint8_t>(shm::RecordKind::skip))
+    return offset == 0 ? "a skip record at the ring's beginning" : "";
+  if (header.kind > static_cast<std::uint8_t>(shm::RecordKind::error)) return fmt::format("a record of kind {}", header.kind);
+  if (header.words > shm::max_record_words(channel.ring_size) ||
+      offset + shm::record_size(header.words) > channel.ring_size)
+    return fmt::format("a record of {} words", header.words);
+  return {};
+}
+
+}  // namespace
+
+// ---- channels --------------------------------------------------------------------------------------------------------
+
+void Control::open_channel(Connection& connection, Id id, wire::OpenChannel::Reader request) {
+  Muproc& sender = asker(connection);
+  Muproc* receiver = core_.table.find(Pid(request.getReceiver()));
+  if (!receiver || !receiver->is_up())
+    throw Failure{ErrorKind::NOPROC, fmt::format("{} is not alive", to_string(Pid(request.getReceiver()))), Reason::noproc()};
+  if (!receiver->has_mailbox()) throw Failure{ErrorKind::FAILED, receiver->name + " has no mailbox"};
+  if (const auto why = core_.channels.why_not_ring(sender.pid, request.getRingOffset(), request.getRingSize()); !why.empty())
+    throw Failure{ErrorKind::FAILED, why};
+  auto channel = core_.channels.open(sender.pid, receiver->pid, request.getRingOffset(), request.getRingSize(), random_secret());
+  if (!channel)
+    throw Failure{ErrorKind::LIMIT, fmt::format("{} has {} channels already, and room for no more", receiver->name, shm::k_max_channels)};
+  const auto row = core_.directory.add_channel(channel->sender, channel->receiver, channel->ring_offset, channel->ring_size,
+                                               channel->cursor, channel->secret);
+  if (!row) {
+    core_.channels.close(*channel);
+    throw Failure{ErrorKind::LIMIT, fmt::format("there are {} channels already, and room for no more", shm::k_max_channel_rows)};
+  }
+  core_.channels.set_row(*channel, *row);
+
+  Message news;
+  auto opened = news->initChannelOpened();
+  opened.setCursor(channel->cursor);
+  opened.setSender(channel->sender.bits());
+  opened.setRingOffset(channel->ring_offset);
+  opened.setRingSize(channel->ring_size);
+  opened.setSecret(channel->secret);
+  receiver->connection->send(news, {sender.segment.get(), sender.eventfd.get()});
+
+  Message answer(id);
+  auto given = answer->initChannel();
+  given.setCursor(channel->cursor);
+  given.setSecret(channel->secret);
+  reply(connection.id(), answer, {receiver->segment.get(), receiver->eventfd.get()});
+}
+
+void Control::channel_drained(Connection& connection, std::uint32_t cursor) {
+  const auto channel = core_.channels.drained(connection.owner(), cursor);
+  if (!channel) return;
+  core_.directory.remove_channel(channel->row);
+  if (!core_.channels.is_read(channel->sender)) core_.extents.forget(channel->sender);
+}
+
+void Control::corrupt_record(Connection& connection, wire::CorruptRecord::Reader request) {
+  const Muproc& accuser = asker(connection);
+  const Channel* channel = core_.channels.find(accuser.pid, request.getCursor());
+  Muproc* accused = channel ? core_.table.find(channel->sender) : nullptr;
+  if (!accused || accused->is_dead) return;
+  const shm::PeerSegment segment(accused->segment.get(), accused->pid);
+  const std::string what = why_no_record(segment.at(channel->ring_offset), *channel, request.getPosition());
+  if (what.empty()) {
+    core_.log.warn("{} says that {} wrote a corrupt message ({}); nothing is wrong with it", Core::name_of(accuser),
+                   Core::name_of(*accused), wire::view(request.getWhat()));
+    return;
+  }
+  core_.log.error("{} wrote {} to {} and is ended", Core::name_of(*accused), what, Core::name_of(accuser));
+  endings_.kill(*accused, Reason::corrupt_message(what));
+}
+
+// ---- extents ---------------------------------------------------------------------------------------------------------
+
+void Control::new_extent(Connection& connection, Id id, std::uint64_t size) {
+  const Muproc& owner = asker(connection);
+  if (size == 0 || size > k_max_extent) throw Failure{ErrorKind::LIMIT, fmt::format("an extent of {} bytes", size)};
+  sys::UniqueFd memfd = sys::create_memfd("muproc-extent", size);
+  const int fd = memfd.get();
+  Message answer(id);
+  answer->setExtent(core_.extents.add(owner.pid, std::move(memfd)));
+  reply(connection.id(), answer, {fd});
+}
+
+void Control::seal_extent(Connection& connection, Id id, std::uint32_t extent) {
+  const Muproc& owner = asker(connection);
+  const int memfd = core_.extents.to_seal(owner.pid, extent);
+  if (memfd < 0) throw Failure{ErrorKind::NOT_FOUND, fmt::format("no extent {}", extent)};
+  sys::seal_for_readers(memfd);
+  core_.extents.set_sealed(owner.pid, extent);
+  ok(connection, id);
+}
+
+void Control::drop_extent(Connection& connection, std::uint32_t extent) {
+  const Muproc& owner = asker(connection);
+  for (const Pid pid : core_.extents.drop(owner.pid, extent)) {
+    const Muproc* reader = core_.table.find(pid);
+    if (!reader || !reader->connection) continue;
+    Message news;
+    auto dropped = news->initExtentDropped();
+    dropped.setOwner(owner.pid.bits());
+    dropped.setExtent(extent);
+    reader->connection->send(news);
+  }
+}
+
+void Control::get_extent(Connection& connection, Id id, wire::GetExtent::Reader request) {
+  const Muproc& reader = asker(connection);
+  const Pid owner(request.getOwner());
+  if (!core_.channels.connects(owner, reader.pid))
+    throw Failure{ErrorKind::PERMISSION, fmt::format("{} has no channel from {}", reader.name, to_string(owner))};
+  const int memfd = core_.extents.give(owner, request.getExtent(), reader.pid);
+  if (memfd < 0) throw Failure{ErrorKind::NOT_FOUND, fmt::format("{} has no extent {}", to_string(owner), request.getExtent())};
+  Message answer(id);
+  answer->setOk();
+  reply(connection.id(), answer, {memfd});
+}
+
+}  // namespace muproc::broker

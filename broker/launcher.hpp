@@ -1,0 +1,98 @@
+// Births. From a slot and a plan to a muproc that is up, or to an error that says why not.
+//
+//     begin ── kit queued, clone asked for ──▶ cloning ── OS pid ──▶ greeting ── hello ──▶ up ── go, done(pid)
+//                                                │                      │
+//                                                └── failed, late, died ┴──▶ done(error); the slot is empty again
+//
+// The kit waits in the child's socket before the child is cloned, so it need not wait for us. The child's segment is
+// sealed between its hello and its go. Links and monitors that were asked for stand in the books before go: there is no
+// moment at which the child can die unnoticed. A plain program is up when its exec has succeeded.
+//
+// Every birth is answered exactly once, and when it is answered with an error no process is left. If the broker dies at
+// any line, the child dies by its parent-death signal, or waits for `go` on a socket that has closed.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "broker/core.hpp"
+#include "broker/endings.hpp"
+#include "broker/zygotes.hpp"
+
+namespace muproc::broker {
+
+struct BirthResult {
+  Pid pid;            // nil: it failed
+  std::string error;  // names the thing
+  Reason reason;      // why it is not there
+};
+
+struct BirthRequest {
+  SlotIndex slot = 0;
+  std::string error_stream;  // where the plan names none
+  Pid link_to, monitor_by;
+  std::uint64_t monitor_ref = 0;
+  std::function<void(const BirthResult&)> done;
+};
+
+/// What is known of a muproc that is not up yet.
+struct Birth {
+  BirthRequest request;
+  int attempts = 1;
+  bool has_greeted = false;
+  int greeted_by = 0;             // the OS pid that said hello
+  std::string failure;            // why it is being ended
+  sys::UniqueFd exec_status;      // of a program: says nothing and closes when the exec succeeds
+  Watch exec_watch, timeout;
+};
+
+class Launcher {
+ public:
+  Launcher(Core& core, Zygotes& zygotes, Endings& endings);
+
+  /// Opens a control connection for a child, whose frames go to control.
+  std::function<Connection&(sys::UniqueFd)> open_connection;
+  std::function<void(Connection&)> close_connection;
+  /// Told of each child's process, once it exists, and of each process that nobody wants.
+  std::function<void(Muproc&)> watch_death;
+  std::function<void(int os_pid)> end_stray;
+
+  void launch(BirthRequest request);
+  /// Gives a birth up; the answer comes when no process is left, maybe at once.
+  void cancel(Muproc& muproc, const std::string& why);
+
+  /// What an outsider needs to become a muproc; it greets like a child.
+  void admit(Muproc& outsider, Connection& connection, std::uint64_t request_id);
+
+  /// The new muproc's first word.
+  void greeted(Muproc& muproc, wire::Hello::Reader hello, int by_os_pid);
+  /// The process of one that is not up has ended. True when it turns out that it *was* up: a program that ended right
+  /// after its exec.
+  bool was_up_after_all(Muproc& muproc);
+  void died_while_starting(Muproc& muproc, const Reason& reason);
+
+ private:
+  void begin(BirthRequest request, int attempts);
+  void equip(Muproc& muproc);
+  void send_kit(Muproc& muproc, std::uint64_t request_id);
+  void clone(Muproc& muproc, int control);
+  void cloned(Pid pid, Cloned result);
+  void late(Pid pid);
+  void watch_exec(Muproc& muproc);
+  void read_exec_status(Muproc& muproc);
+  void refuse(Muproc& muproc, const std::string& why);
+  void come_up_if_ready(Muproc& muproc);
+  void come_up(Muproc& muproc);
+  void tie(Muproc& muproc, const BirthRequest& request);
+  void fail(Muproc& muproc, const std::string& error, const Reason& reason);
+  std::vector<std::pair<std::string, std::string>> program_environment(const Plan& plan) const;
+
+  Core& core_;
+  Zygotes& zygotes_;
+  Endings& endings_;
+};
+
+}  // namespace muproc::broker

@@ -1,0 +1,97 @@
+// The broker's side of cloning: which zygote has which code, and what was asked of it.
+//
+// A zygote is made when its module is first needed, by the seed, and stays. Several requests may wait for it to load.
+// Every request is answered once: with the OS pid of a child of ours, which may be dead by then, or with an error. When a
+// zygote dies, what was asked of it is answered with an error that says so (`zygote_died`: worth another try), and a
+// child that it has cloned but not told us of is found and ended. The children that are known live on.
+//
+// If the seed dies, another one is forked: from a process that is no longer as pristine, but in which only the calling
+// thread goes on.
+#pragma once
+
+#include <sys/resource.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "broker/fork_server.hpp"
+#include "broker/log.hpp"
+#include "broker/loop.hpp"
+#include "broker/plan.hpp"
+
+namespace muproc::broker {
+
+struct Cloned {
+  int os_pid = 0;     // 0: it failed
+  std::string error;
+  bool zygote_died = false;
+};
+using WhenCloned = std::function<void(Cloned)>;
+
+class Zygotes {
+ public:
+  struct Settings {
+    int lock = -1;
+    rlimit files{};  // for children
+    std::vector<std::filesystem::path> module_dirs;  // where modules named without a slash are looked for
+  };
+
+  Zygotes(Loop& loop, Log& log, SeedProcess seed, Settings settings);
+  ~Zygotes();
+
+  /// Clones a child that runs this module entry or function. The descriptor is duplicated.
+  void clone_code(const PlannedCode& code, int control, WhenCloned done);
+  /// Clones a child that execs. `status` hears of a failing exec (exec_child.hpp); no `control` (-1) for a plain program.
+  void clone_program(const Plan& plan, const std::vector<std::pair<std::string, std::string>>& environment, int status,
+                     int control, WhenCloned done);
+  /// What has waited too long for its module: kills the zygote if it is still loading.
+  void give_up_loading(const PlannedCode& code);
+
+  /// Ends seed and zygotes. Nothing is answered after this.
+  void stop();
+  /// The sessions in which all that comes from our seeds lives.
+  const std::vector<int>& sessions() const { return sessions_; }
+  bool is_ours(int os_pid) const;
+
+  /// Asked to find and end children that nobody knows of, after a zygote has died.
+  std::function<void()> when_zygote_died = [] {};
+
+ private:
+  struct Server;
+  using ServerPtr = std::shared_ptr<Server>;
+
+  ServerPtr adopt(std::string module, int os_pid, sys::UniqueFd socket, bool is_loaded);
+  void watch_death(const ServerPtr& server, int os_pid);
+  ServerPtr zygote_for(const std::string& module);
+  ServerPtr zygote_knowing(const FunctionCode& function);
+  void clone_function(const FunctionCode& function, int control, WhenCloned done);
+  void ask(Server& server, capnp::MessageBuilder& message, std::initializer_list<int> fds, WhenCloned done);
+  void flush_later(Server& server);
+  void read_from(const ServerPtr& server);
+  void hear_loaded(Server& server, wire::Loaded::Reader loaded);
+  void ended(const ServerPtr& server);
+  void forget(const Server& server);
+  void respawn_seed();
+  std::string find_module(const std::string& module) const;
+
+  Loop& loop_;
+  Log& log_;
+  Settings settings_;
+  ServerPtr seed_;
+  std::map<std::string, ServerPtr> zygotes_;  // by module path; "" is the broker's own image
+  std::vector<ServerPtr> all_;                // until they are reaped
+  std::vector<int> sessions_;
+  std::uint64_t last_id_ = 0;
+  bool stopping_ = false;
+};
+
+/// `waitid`'s answer in words, for processes that are no muprocs: "signal SIGSEGV", "exit code 1".
+std::string reap_in_words(int pidfd);
+
+}  // namespace muproc::broker
