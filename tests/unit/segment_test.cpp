@@ -1,0 +1,172 @@
+// A muproc's segment: one writer for every byte, by the kernel's word.
+#include "shm/segment.hpp"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <cstring>
+#include <string>
+#include <type_traits>
+
+#include "support/catch.hpp"
+#include "support/sealed.hpp"
+#include "sys/fd.hpp"
+
+using namespace muproc;
+using namespace muproc::shm;
+using Catch::Matchers::Contains;
+
+namespace {
+
+const Pid k_owner(0, 3, 1);
+
+sys::UniqueFd fresh_segment() { return sys::create_memfd("test-segment", k_segment_size); }
+
+/// A segment whose owner was built from other sources.
+sys::UniqueFd segment_with(std::uint64_t magic, std::uint32_t version) {
+  sys::UniqueFd memfd = fresh_segment();
+  SegmentHeader header{};
+  header.magic = magic;
+  header.layout_version = version;
+  REQUIRE(::pwrite(memfd.get(), &header, sizeof header, 0) == sizeof header);
+  return memfd;
+}
+
+std::string refusal(int memfd) {
+  try {
+    PeerSegment peer(memfd, k_owner);
+  } catch (const std::runtime_error& error) {
+    return error.what();
+  }
+  return "none";
+}
+
+template <class T>
+constexpr bool k_shareable = std::is_standard_layout_v<T> && std::is_trivially_destructible_v<T>;
+
+}  // namespace
+
+TEST_CASE("the layout is what docs/shm-layout.md says", "[shm][layout]") {
+  STATIC_REQUIRE(k_shareable<SegmentHeader> && k_shareable<StatusBlock> && k_shareable<Cursor> && k_shareable<RecordHeader> &&
+                 k_shareable<LargeTable> && k_shareable<LargeSegment>);
+  STATIC_REQUIRE(k_shareable<DirectoryHeader> && k_shareable<SlotLive> && k_shareable<Slot> && k_shareable<PortEntry> &&
+                 k_shareable<ChannelRow>);
+
+  STATIC_REQUIRE(offsetof(SegmentHeader, magic) == 0 && offsetof(SegmentHeader, layout_version) == 8 &&
+                 offsetof(SegmentHeader, pid) == 16 && offsetof(SegmentHeader, size) == 24 &&
+                 offsetof(SegmentHeader, status_offset) == 32 && offsetof(SegmentHeader, arena_size) == 72 &&
+                 sizeof(SegmentHeader) == 80);
+  STATIC_REQUIRE(offsetof(RecordHeader, mark) == 0 && offsetof(RecordHeader, words) == 8 && offsetof(RecordHeader, kind) == 12 &&
+                 offsetof(RecordHeader, flags) == 13 && offsetof(RecordHeader, target) == 14 &&
+                 offsetof(RecordHeader, type_id) == 16 && offsetof(RecordHeader, timestamp) == 24 && sizeof(RecordHeader) == 32);
+  STATIC_REQUIRE(sizeof(LargeTable) == 8 && sizeof(LargeSegment) == 24);
+  STATIC_REQUIRE(offsetof(Cursor, consumed) == 0 && offsetof(Cursor, released) == 64 && sizeof(Cursor) == 128);
+  STATIC_REQUIRE(offsetof(StatusBlock, asleep) == 0 && offsetof(StatusBlock, activity) == 128 &&
+                 offsetof(StatusBlock, in_hand) == 152 && offsetof(StatusBlock, messages_sent) == 384 &&
+                 offsetof(StatusBlock, messages_received) == 512 && sizeof(StatusBlock) == 640);
+  STATIC_REQUIRE(offsetof(DirectoryHeader, system) == 24 && offsetof(DirectoryHeader, broker_os_pid) == 88 &&
+                 offsetof(DirectoryHeader, slots_used) == 120 && offsetof(DirectoryHeader, births) == 192 &&
+                 sizeof(DirectoryHeader) == 256);
+  STATIC_REQUIRE(offsetof(SlotLive, lane) == 8 && offsetof(SlotLive, name_hash) == 16 && offsetof(SlotLive, ring_size) == 24 &&
+                 sizeof(SlotLive) == 64);
+  STATIC_REQUIRE(sizeof(SlotInfo) == 208 && sizeof(Slot) == 424 && sizeof(PortEntry) == 80 && sizeof(ChannelRow) == 40);
+
+  STATIC_REQUIRE(k_status_offset == 4096 && k_cursors_offset == 8192 && k_rings_offset == 532480 &&
+                 k_arena_offset == 532480 + (std::size_t{1} << 30) && k_segment_size == k_arena_offset + (64 << 20));
+  STATIC_REQUIRE(k_live_offset == 4096 && k_slots_offset == 266240 && k_ports_offset == 2002944 && k_rows_offset == 2330624 &&
+                 k_directory_size == 4952064);
+}
+
+TEST_CASE("fields that different muprocs write or poll lie on different cache lines", "[shm][layout]") {
+  STATIC_REQUIRE(offsetof(Cursor, released) - offsetof(Cursor, consumed) >= k_line);
+  STATIC_REQUIRE(offsetof(StatusBlock, activity) - offsetof(StatusBlock, asleep) >= k_sector);
+  STATIC_REQUIRE(sizeof(SlotLive) % k_line == 0);
+  STATIC_REQUIRE(k_rings_offset % k_line == 0 && k_min_ring % k_line == 0);
+}
+
+TEST_CASE("a fresh segment takes memory only where it is touched", "[shm][segment]") {
+  const auto memfd = fresh_segment();
+  const OwnSegment own(memfd.get(), k_owner);
+  own.status().messages_sent.store(1);
+  own.cursor(0).consumed.store(1);
+  CHECK(sys::file_size(memfd.get()) == k_segment_size);
+  CHECK(muproc::test::bytes_allocated(memfd.get()) <= 4 * sys::k_page);
+}
+
+TEST_CASE("a segment's header says whose it is and where things lie", "[shm][segment]") {
+  const auto memfd = fresh_segment();
+  const OwnSegment own(memfd.get(), k_owner);
+  SegmentHeader header;
+  REQUIRE(::pread(memfd.get(), &header, sizeof header, 0) == sizeof header);
+  CHECK(header.magic == k_segment_magic);
+  CHECK(std::memcmp(&header.magic, "muprocse", 8) == 0);
+  CHECK(header.layout_version == k_layout_version);
+  CHECK(header.pid == k_owner.bits());
+  CHECK(header.size == k_segment_size);
+  CHECK(header.rings_offset == k_rings_offset);
+  CHECK(header.arena_offset == k_arena_offset);
+}
+
+TEST_CASE("the owner writes on after its segment was sealed, and its peers see it", "[shm][segment][seal]") {
+  const auto memfd = fresh_segment();
+  const OwnSegment own(memfd.get(), k_owner);
+  sys::seal_for_readers(memfd.get());
+  const PeerSegment peer(memfd.get(), k_owner);
+  own.status().messages_sent.store(77);
+  own.cursor(5).consumed.store(4096);
+  *own.at(k_rings_offset) = std::byte{9};
+  *own.arena() = std::byte{8};
+  CHECK(peer.status().messages_sent.load() == 77);
+  CHECK(peer.cursor(5).consumed.load() == 4096);
+  CHECK(*peer.at(k_rings_offset) == std::byte{9});
+  CHECK(*peer.at(k_arena_offset) == std::byte{8});
+}
+
+TEST_CASE("the owner may take away and give back its own right to write a page", "[shm][segment][seal]") {
+  const auto memfd = fresh_segment();
+  const OwnSegment own(memfd.get(), k_owner);
+  sys::seal_for_readers(memfd.get());
+  CHECK(::mprotect(own.arena(), sys::k_page, PROT_READ) == 0);
+  CHECK(::mprotect(own.arena(), sys::k_page, PROT_READ | PROT_WRITE) == 0);
+  *own.arena() = std::byte{1};
+}
+
+TEST_CASE("nobody can write a sealed segment but through the owner's map, not even root", "[shm][segment][seal]") {
+  const auto memfd = fresh_segment();
+  const OwnSegment own(memfd.get(), k_owner);
+  sys::seal_for_readers(memfd.get());
+  muproc::test::check_nobody_can_write(memfd.get());
+}
+
+TEST_CASE("a peer's map of a sealed segment cannot be made writable", "[shm][segment][seal]") {
+  const auto memfd = fresh_segment();
+  const OwnSegment own(memfd.get(), k_owner);
+  sys::seal_for_readers(memfd.get());
+  const PeerSegment peer(memfd.get(), k_owner);
+  auto* page = const_cast<std::byte*>(peer.at(k_rings_offset));
+  CHECK(::mprotect(page, sys::k_page, PROT_READ | PROT_WRITE) == -1);
+  CHECK(errno == EACCES);
+}
+
+TEST_CASE("a segment of another layout version is refused, and both versions are said", "[shm][segment]") {
+  const auto memfd = segment_with(k_segment_magic, 99);
+  CHECK_THAT(refusal(memfd.get()), Contains("<0.3.1>") && Contains("99") &&
+                                       Contains("this muproc has " + std::to_string(k_layout_version)));
+}
+
+TEST_CASE("what is no segment is refused", "[shm][segment]") {
+  CHECK_THAT(refusal(segment_with(0x1234, k_layout_version).get()), Contains("is no segment") && Contains("<0.3.1>"));
+  const auto small = sys::create_memfd("test-small", 4096);
+  CHECK_THAT(refusal(small.get()), Contains("size") && Contains("version " + std::to_string(k_layout_version)));
+  CHECK_THROWS_WITH(OwnSegment(small.get(), k_owner), Contains("version " + std::to_string(k_layout_version)));
+}
+
+TEST_CASE("a pipe is no segment, and a closed descriptor is an error", "[shm][segment]") {
+  int ends[2];
+  REQUIRE(::pipe2(ends, O_CLOEXEC) == 0);
+  const sys::UniqueFd out(ends[0]), in(ends[1]);
+  CHECK_THROWS_AS(PeerSegment(out.get(), k_owner), std::runtime_error);
+  CHECK_THROWS_AS(PeerSegment(-1, k_owner), std::system_error);
+}
