@@ -11,16 +11,50 @@ namespace {
 
 std::uint64_t hash_of(std::string_view name) { return name_hash(name.data(), name.size()); }
 
-/// A name in shared memory, copied and cut at its size whatever the bytes are.
-std::string_view name_in(const char (&bytes)[k_name_size]) {
+std::atomic_ref<std::uint64_t> word_at(const void* at) {
+  return std::atomic_ref<std::uint64_t>(*static_cast<std::uint64_t*>(const_cast<void*>(at)));
+}
+
+/// Bytes that may be written while they are read: word by word, and the reader finds out afterwards if they were.
+template <class T>
+T load_words(const T& from) {
+  static_assert(sizeof(T) % 8 == 0);
+  T copy;
+  for (std::size_t i = 0; i < sizeof(T); i += 8) {
+    const std::uint64_t word = word_at(reinterpret_cast<const char*>(&from) + i).load(std::memory_order_relaxed);
+    std::memcpy(reinterpret_cast<char*>(&copy) + i, &word, 8);
+  }
+  return copy;
+}
+
+/// The writer's side. The fence comes after the store that takes these bytes out of use, so that a reader who sees any of
+/// the new ones sees that too.
+template <class T>
+void store_words(T& to, const T& from) {
+  std::atomic_thread_fence(std::memory_order_release);
+  for (std::size_t i = 0; i < sizeof(T); i += 8) {
+    std::uint64_t word;
+    std::memcpy(&word, reinterpret_cast<const char*>(&from) + i, 8);
+    word_at(reinterpret_cast<char*>(&to) + i).store(word, std::memory_order_relaxed);
+  }
+}
+
+struct Name {
+  char bytes[k_name_size] = {};
+};
+
+/// Cut at its size, whatever the bytes are.
+std::string_view view(const char (&bytes)[k_name_size]) {
   return {bytes, static_cast<std::size_t>(std::find(bytes, bytes + k_name_size, '\0') - bytes)};
 }
 
-void store_name(char (&to)[k_name_size], std::string_view name) {
-  const std::size_t size = std::min(name.size(), k_name_size - 1);
-  std::memcpy(to, name.data(), size);
-  std::memset(to + size, 0, k_name_size - size);
+Name name_of(std::string_view text) {
+  Name name;
+  std::memcpy(name.bytes, text.data(), std::min(text.size(), k_name_size - 1));
+  return name;
 }
+
+Name& name_at(PortEntry& entry) { return reinterpret_cast<Name&>(entry.name); }
 
 std::uint64_t wall_clock_ns() {
   return static_cast<std::uint64_t>(std::chrono::system_clock::now().time_since_epoch().count());
@@ -39,7 +73,7 @@ DirectoryView::DirectoryView(int memfd, sys::Mapping::Access access) {
                              ", this muproc has " + std::to_string(k_layout_version));
 }
 
-std::string_view DirectoryView::system() const { return name_in(header().system); }
+std::string_view DirectoryView::system() const { return view(header().system); }
 
 std::uint32_t DirectoryView::slots() const {
   return std::min(header().slots_used.load(std::memory_order_acquire), k_max_slots);
@@ -51,8 +85,7 @@ std::optional<SlotInfo> DirectoryView::info(std::uint32_t index) const {
   for (int attempt = 0; attempt < 1000; ++attempt) {
     // [SYNC directory.version]
     const std::uint64_t version = from.version.load(std::memory_order_acquire);
-    SlotInfo copy;
-    std::memcpy(&copy, &from.info[version & 1], sizeof copy);
+    SlotInfo copy = load_words(from.info[version & 1]);
     std::atomic_thread_fence(std::memory_order_acquire);
     if (from.version.load(std::memory_order_relaxed) != version) continue;
     copy.name[k_name_size - 1] = '\0';
@@ -79,10 +112,9 @@ Pid DirectoryView::find_port(std::string_view name) const {
     PortEntry& entry = port(index);
     if (entry.hash.load(std::memory_order_acquire) != hash) continue;
     const Pid owner(entry.pid.load(std::memory_order_acquire));
-    char copy[k_name_size];
-    std::memcpy(copy, entry.name, sizeof copy);
+    const Name copy = load_words(name_at(entry));
     std::atomic_thread_fence(std::memory_order_acquire);
-    if (entry.hash.load(std::memory_order_relaxed) == hash && name_in(copy) == name && alive(owner)) return owner;
+    if (entry.hash.load(std::memory_order_relaxed) == hash && view(copy.bytes) == name && alive(owner)) return owner;
   }
   return {};
 }
@@ -99,10 +131,9 @@ std::vector<std::string> DirectoryView::ports(Pid owner) const {
     PortEntry& entry = port(index);
     const std::uint64_t hash = entry.hash.load(std::memory_order_acquire);
     if (!hash || entry.pid.load(std::memory_order_acquire) != owner.bits()) continue;
-    char copy[k_name_size];
-    std::memcpy(copy, entry.name, sizeof copy);
+    const Name copy = load_words(name_at(entry));
     std::atomic_thread_fence(std::memory_order_acquire);
-    if (entry.hash.load(std::memory_order_relaxed) == hash) names.emplace_back(name_in(copy));
+    if (entry.hash.load(std::memory_order_relaxed) == hash) names.emplace_back(view(copy.bytes));
   }
   return names;
 }
@@ -126,7 +157,7 @@ Directory Directory::create(std::string_view system, int os_pid) {
   header.layout_version = k_layout_version;
   header.use_tsc = sys::has_invariant_tsc();
   header.size = k_directory_size;
-  store_name(header.system, system);
+  std::memcpy(header.system, name_of(system).bytes, k_name_size);
   header.broker_os_pid = static_cast<std::uint64_t>(os_pid);
   header.start_ns = static_cast<std::uint64_t>(sys::monotonic().count());
   header.start_ticks = sys::ticks(header.use_tsc);
@@ -138,7 +169,7 @@ Directory Directory::create(std::string_view system, int os_pid) {
 void Directory::describe(std::uint32_t index, const SlotInfo& info) {
   Slot& to = slot(index);
   const std::uint64_t next = to.version.load(std::memory_order_relaxed) + 1;
-  std::memcpy(&to.info[next & 1], &info, sizeof info);
+  store_words(to.info[next & 1], info);
   to.version.store(next, std::memory_order_release);  // [SYNC directory.version]
   AtomicU32& used = mutable_header().slots_used;
   if (used.load(std::memory_order_relaxed) <= index) used.store(index + 1, std::memory_order_release);
@@ -170,7 +201,7 @@ bool Directory::add_port(std::string_view name, Pid owner) {
   for (std::uint32_t index = 0; index < k_max_ports; ++index) {
     PortEntry& entry = port(index);
     if (entry.hash.load(std::memory_order_relaxed)) continue;
-    store_name(entry.name, name);
+    store_words(name_at(entry), name_of(name));
     entry.pid.store(owner.bits(), std::memory_order_release);
     entry.hash.store(hash_of(name), std::memory_order_release);
     AtomicU32& used = mutable_header().ports_used;
@@ -185,7 +216,7 @@ void Directory::remove_port(std::string_view name) {
   const std::uint32_t end = header().ports_used.load(std::memory_order_relaxed);
   for (std::uint32_t index = 0; index < end; ++index) {
     PortEntry& entry = port(index);
-    if (entry.hash.load(std::memory_order_relaxed) != hash || name_in(entry.name) != name) continue;
+    if (entry.hash.load(std::memory_order_relaxed) != hash || view(entry.name) != name) continue;
     entry.hash.store(0, std::memory_order_release);
     entry.pid.store(0, std::memory_order_release);
   }
