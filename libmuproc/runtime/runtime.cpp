@@ -129,7 +129,7 @@ void Runtime::check_slowly() {
 
 void Runtime::throw_if_ending() {
   // Never while an exception is in flight, so that a scope guard's runtime call cannot end in std::terminate.
-  if (!ending_ || std::uncaught_exceptions() > 0) return;
+  if (!ending_ || exits_held_ > 0 || std::uncaught_exceptions() > 0) return;
   if (!heeded_) {
     heeded_ = true;
     own_->status().activity.store(static_cast<std::uint32_t>(shm::Activity::exiting), std::memory_order_relaxed);

@@ -79,6 +79,17 @@ class Runtime {
   void kill_other(Address other);
   /// The muproc's last word to the broker.
   void say_exiting(const Reason& reason);
+  /// While one lives, no runtime call throws ExitSignal on account of an exit: for what must be done before the end.
+  class ExitsHeld {
+   public:
+    explicit ExitsHeld(Runtime& runtime) : runtime_(runtime) { ++runtime_.exits_held_; }
+    ~ExitsHeld() { --runtime_.exits_held_; }
+    ExitsHeld(const ExitsHeld&) = delete;
+    ExitsHeld& operator=(const ExitsHeld&) = delete;
+
+   private:
+    Runtime& runtime_;
+  };
 
   // -- links, monitors
   void link(Address peer, LinkOptions options);
@@ -183,6 +194,7 @@ class Runtime {
   std::vector<const Message*> in_hand_;
   std::optional<Reason> ending_;
   bool heeded_ = false;
+  unsigned exits_held_ = 0;
   bool trap_exits_ = false;
   bool firing_ = false;
   bool attention_ = false;  // an exit is pending, or a limit is set: check slowly

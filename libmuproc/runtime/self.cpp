@@ -4,6 +4,7 @@
 #include <atomic>
 #include <regex>
 
+#include "runtime/arguments.hpp"
 #include "runtime/runtime.hpp"
 #include "sys/clock.hpp"
 #include "wire/codec.hpp"
@@ -137,42 +138,14 @@ bool Outgoing::send(Address to, std::uint64_t type_id, SendWait wait, Message::K
   return Runtime::of(self_).send(to, *static_cast<ScratchLease*>(lease_), type_id, wait, kind, ref);
 }
 
-namespace {
-
-/// Text as Cap'n Proto has it, from bytes that need not end in NUL.
-template <class Init>
-void put(Init init, std::string_view from) {
-  auto to = init(static_cast<unsigned>(from.size()));
-  if (!from.empty()) std::memcpy(to.begin(), from.data(), from.size());
-}
-
-void write_argument(wire::Field::Builder to, const NamedArgument& field) {
-  to.setKey(field.key);
-  put([&](unsigned size) { return to.initName(size); }, field.name);
-  const FieldArgument& value = field.value;
-  if (const Value* owned = value.owned()) return wire::write(to, *owned);
-  switch (value.kind()) {
-    case Value::Kind::nil: to.setNil(); return;
-    case Value::Kind::boolean: to.setBoolean(value.boolean()); return;
-    case Value::Kind::integer: to.setInteger(value.integer()); return;
-    case Value::Kind::real: to.setReal(value.real()); return;
-    case Value::Kind::pid: to.setPid(value.bits()); return;
-    case Value::Kind::text: put([&](unsigned size) { return to.initText(size); }, value.text()); return;
-    case Value::Kind::symbol: put([&](unsigned size) { return to.initSymbol(size); }, value.text()); return;
-    case Value::Kind::data: put([&](unsigned size) { return to.initData(size); }, value.text()); return;
-    case Value::Kind::list:
-    case Value::Kind::mumsg:
-    case Value::Kind::structure:
-    case Value::Kind::reason: return;  // always owned
-  }
-}
-
-}  // namespace
-
 bool send_fields(Self& self, Address to, std::span<const NamedArgument> fields, SendWait wait) {
   Outgoing out(self);
   auto list = out.builder().initRoot<wire::Mumsg>().initFields(static_cast<unsigned>(fields.size()));
-  for (unsigned i = 0; i < fields.size(); ++i) write_argument(list[i], fields[i]);
+  for (unsigned i = 0; i < fields.size(); ++i) {
+    list[i].setKey(fields[i].key);
+    put([&](unsigned size) { return list[i].initName(size); }, fields[i].name);
+    write(list[i], fields[i].value);
+  }
   return out.send(to, capnp::typeId<wire::Mumsg>(), wait);
 }
 

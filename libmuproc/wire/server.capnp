@@ -1,0 +1,15 @@
+# What a generic server is asked. The message's kind (call or cast) and its reference are in its record. An answer is a
+# Mumsg of one field, the result (nil for none); what went wrong is a Reason, in a message of kind `error`.
+@0xa7d0c9b3f15e2846;
+
+using Cxx = import "/capnp/c++.capnp";
+$Cxx.namespace("muproc::wire");
+
+using M = import "mumsg.capnp";
+
+struct Request {
+  fields @0 :List(M.Field);   # the arguments in order, with the keys 1, 2, …; the first pointer, as in a Mumsg
+  name @1 :Text;              # of the handler
+  key @2 :UInt64;             # FNV-1a of the name
+  signature @3 :UInt64;       # FNV-1a of the signature's text, as in "(int, text) -> float"
+}
