@@ -37,11 +37,19 @@ std::map<std::string, std::string> merged_environment(wire::ExecSpec::Reader spe
   return merged;
 }
 
-/// As execvp would find it: a name without a slash is looked for in the child's PATH.
+/// Where the broker's own program lies: the seed is a fork of it.
+std::string own_directory() {
+  char path[4096];
+  const ssize_t size = ::readlink("/proc/self/exe", path, sizeof path);
+  return size > 0 ? std::string(path, static_cast<std::size_t>(std::string_view(path, static_cast<std::size_t>(size)).rfind('/'))) : ".";
+}
+
+/// A name without a slash is looked for in the child's PATH, as execvp does, and then beside the broker's own program.
 std::string find_program(const std::string& name, const std::map<std::string, std::string>& environment) {
   if (name.find('/') != name.npos) return name;
   const auto path = environment.find("PATH");
-  const std::string places = path == environment.end() ? "/usr/local/bin:/usr/bin:/bin" : path->second;
+  const std::string places =
+      (path == environment.end() ? "/usr/local/bin:/usr/bin:/bin" : path->second) + ":" + own_directory();
   for (std::size_t begin = 0; begin <= places.size();) {
     const std::size_t end = std::min(places.find(':', begin), places.size());
     const std::string candidate = (end == begin ? "." : places.substr(begin, end - begin)) + "/" + name;
