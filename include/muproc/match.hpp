@@ -163,11 +163,10 @@ struct TypedPattern {
   template <class Handler>
   bool match(const Message& message, Bound&) const {
     if (!message.is<T>()) return false;
+    message.check();
     if constexpr (std::is_same_v<Guard, AnythingGuard>) {
-      message.root();  // checked here, so that a handler never sees a malformed one
       return true;
     } else if constexpr (k_arity<Guard> == 0) {
-      message.root();
       return guard();
     } else {
       return guard(message.as<T>());
@@ -194,7 +193,8 @@ struct TypedPattern {
 struct OtherwisePattern {
   struct Bound {};
   template <class Handler>
-  bool match(const Message&, Bound&) const {
+  bool match(const Message& message, Bound&) const {
+    message.check();
     return true;
   }
   template <class Handler>

@@ -140,8 +140,11 @@ class Message {
   /// How long ago it was sent. cl-muproc: muproc-packet-age.
   std::chrono::nanoseconds age() const;
 
-  /// Its contents, checked: every pointer lies within the message. Throws kj::Exception when it is malformed.
+  /// Its contents. Each pointer is checked when it is followed.
   capnp::AnyPointer::Reader root() const;
+  /// Follows every pointer, once; throws kj::Exception when one leads outside. Done before a typed or `otherwise` clause
+  /// takes the message, and by receive_any.
+  void check() const;
 
  private:
   friend class detail::Runtime;

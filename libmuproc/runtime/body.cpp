@@ -34,7 +34,12 @@ void Body::open() {
   const std::uint64_t limit = 8 * (bytes() / sizeof(capnp::word)) + 65536;
   reader_.emplace(*this, capnp::ReaderOptions{limit, 64});
   root_ = reader_->getRoot<capnp::AnyPointer>();
-  root_.targetSize();  // visits all of it
+  checked_ = false;
+}
+
+void Body::check() {
+  if (!checked_) root_.targetSize();
+  checked_ = true;
 }
 
 void Body::close() {

@@ -23,9 +23,11 @@ struct Body {
   explicit Body(std::size_t capacity_words) : words(new capnp::word[capacity_words]), capacity(capacity_words) {}
   ~Body();
 
-  /// Ready to be read: `first_words` of `words` are the first segment, `further` the others. Checks every pointer;
-  /// throws kj::Exception when one leads outside.
+  /// Ready to be read: `first_words` of `words` are the first segment, `further` the others.
   void open();
+  /// Visits every pointer, once; throws kj::Exception when one leads outside.
+  void check();
+  /// Each pointer is checked when it is followed; see `check` for all at once.
   capnp::AnyPointer::Reader root() const { return root_; }
   void close();
   std::size_t bytes() const;
@@ -51,6 +53,7 @@ struct Body {
   };
   std::optional<Reader> reader_;
   capnp::AnyPointer::Reader root_;
+  bool checked_ = false;
 };
 
 /// Bodies that stay hot: one for each level of nested handlers.

@@ -58,14 +58,12 @@ bool Runtime::send(Address to, ScratchLease& lease, std::uint64_t type_id, SendW
 bool Runtime::try_send_once(Pid, OutChannel& channel, ScratchLease& lease, shm::RecordHeader& header,
                             std::uint64_t ref) {
   header.timestamp = sys::ticks(directory_->use_tsc());
-  const bool large = lease.builder()->getSegmentsForOutput().size() > 1;
   const std::uint64_t before = channel.writer.position();
   if (!outbox_.write(channel, lease, header, ref)) return false;
   channel.peer->wake(shm::Asleep::for_news);
   shm::StatusBlock& status = own_->status();
   add(status.messages_sent, 1);
   add(status.bytes_sent, channel.writer.position() - before);
-  if (large) add(status.large_sent, 1);
   return true;
 }
 
@@ -240,10 +238,14 @@ Runtime::Match Runtime::match(const ClauseTable::Entry& entry, const Message& me
   try {
     return entry.match(entry.slot, message) ? Match::yes : Match::no;
   } catch (const kj::Exception& malformed) {
-    log_->error("dropped a malformed message of {}: {}", to_string(message.from()), malformed.getDescription().cStr());
-    add(own_->status().malformed, 1);
+    drop_malformed(message, malformed);
     return Match::malformed;
   }
+}
+
+void Runtime::drop_malformed(const Message& message, const kj::Exception& malformed) {
+  log_->error("dropped a malformed message of {}: {}", to_string(message.from()), malformed.getDescription().cStr());
+  add(own_->status().malformed, 1);
 }
 
 bool Runtime::receive(const ClauseTable& table, void* result) {
@@ -289,6 +291,12 @@ std::optional<Message> Runtime::receive_any(std::optional<Time> limit) {
   for (;; check()) {
     if (auto message = next_message()) {
       message->body_ = compact(std::move(message->body_));  // it may outlive the pool
+      try {
+        message->check();
+      } catch (const kj::Exception& malformed) {
+        drop_malformed(*message, malformed);
+        continue;
+      }
       return message;
     }
     if (deadline && sys::monotonic() >= *deadline) return std::nullopt;

@@ -28,7 +28,8 @@ Inbox::Inbox(std::shared_ptr<shm::OwnSegment> own, const shm::DirectoryView& dir
 void Inbox::open(std::uint32_t cursor, std::shared_ptr<Peer> peer, std::uint64_t ring_offset, std::uint32_t ring_size,
                  std::uint64_t secret) {
   if (cursor >= shm::k_max_channels || ring_offset % sys::k_page != 0 || ring_offset < shm::k_rings_offset ||
-      ring_offset + ring_size > shm::k_arena_offset || (ring_size & (ring_size - 1)) != 0)
+      ring_size < shm::k_min_ring || ring_size > shm::k_max_ring || (ring_size & (ring_size - 1)) != 0 ||
+      ring_offset > shm::k_arena_offset - ring_size)
     return;  // the broker checks too; a channel outside the rings would be read out of bounds
   auto channel = std::make_shared<InChannel>();
   channel->index = cursor;
@@ -80,7 +81,9 @@ bool Inbox::look(InChannel& channel) {
   switch (channel.reader.look(channel.head)) {
     case shm::RingReader::Look::nothing: return false;
     case shm::RingReader::Look::record:
-      channel.head.timestamp = std::min(channel.head.timestamp, sys::ticks(directory_.use_tsc()));
+      // A stamp from the future must not hold others back; with one channel there are no others.
+      if (channels_.size() > 1)
+        channel.head.timestamp = std::min(channel.head.timestamp, sys::ticks(directory_.use_tsc()));
       channel.has_head = true;
       channel.seen_in_pass = pass_;
       return true;
@@ -162,6 +165,8 @@ bool Inbox::read_record(InChannel& channel, Message& message, std::string& why_n
       read_large(channel, *body, words);
     }
     body->open();
+    // The clauses of a mumsg follow each pointer that they use, and nothing else looks inside before it is checked.
+    if (!message.is_mumsg()) body->check();
   } catch (const kj::Exception& malformed) {
     why_not = std::string("contents that are no message: ") + malformed.getDescription().cStr();
   } catch (const std::exception& malformed) {

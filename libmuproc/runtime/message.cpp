@@ -37,13 +37,19 @@ struct FieldReading {
         to.kind_ = K::pid;
         to.bits_ = from.getPid();
         return;
-      case wire::Field::DATA: to.kind_ = K::data; return;
-      case wire::Field::LIST: to.kind_ = K::list; return;
-      case wire::Field::MUMSG: to.kind_ = K::mumsg; return;
-      case wire::Field::STRUCTURE: to.kind_ = K::structure; return;
-      case wire::Field::REASON: to.kind_ = K::reason; return;
+      case wire::Field::DATA: composite(to, from, K::data); return;
+      case wire::Field::LIST: composite(to, from, K::list); return;
+      case wire::Field::MUMSG: composite(to, from, K::mumsg); return;
+      case wire::Field::STRUCTURE: composite(to, from, K::structure); return;
+      case wire::Field::REASON: composite(to, from, K::reason); return;
     }
     to.kind_ = K::nil;  // a kind of a later version
+  }
+
+  /// Read to its end here, where malformed contents are the sender's affair, so that a handler never meets them.
+  static void composite(FieldView& to, wire::Field::Reader from, Value::Kind kind) {
+    to.kind_ = kind;
+    wire::read(from);
   }
 
   static wire::Field::Reader field(const FieldView& view) { return view.field_.as<wire::Field>(); }
@@ -76,7 +82,13 @@ bool MumsgView::find_all(const std::uint64_t* keys, FieldView* fields, unsigned 
   const unsigned size = list.size();
   for (unsigned i = 0; i < count; ++i) {
     // Senders mostly name the fields in the order in which they are asked for.
-    unsigned at = i < size && list[i].getKey() == keys[i] ? i : 0;
+    if (i < size) {
+      if (const auto field = list[i]; field.getKey() == keys[i]) {
+        FieldReading::read(fields[i], field);
+        continue;
+      }
+    }
+    unsigned at = 0;
     while (at < size && list[at].getKey() != keys[i]) ++at;
     if (at == size) return false;
     FieldReading::read(fields[i], list[at]);
@@ -112,6 +124,10 @@ MumsgView Message::mumsg() const {
 }
 
 capnp::AnyPointer::Reader Message::root() const { return body_ ? body_->root() : capnp::AnyPointer::Reader(); }
+
+void Message::check() const {
+  if (body_) body_->check();
+}
 
 std::chrono::nanoseconds Message::age() const {
   const auto* runtime = detail::Runtime::current();

@@ -193,6 +193,8 @@ bool Outbox::write_large(OutChannel& channel, ScratchLease& lease, shm::RecordHe
   if (!channel.writer.write(header, parts)) return false;
   // Dying here loses nothing: the receiver has the record, and the memory lives until it has read it.
   channel.in_flight |= std::uint64_t{1} << ticket;
+  shm::AtomicU64& large_sent = own_->status().large_sent;
+  large_sent.store(large_sent.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   channel.blocks[ticket] = std::move(blocks);
   blocks.clear();
   return true;

@@ -165,13 +165,15 @@ class Runtime {
   bool route_reply(Message& message);
   enum class Match { no, yes, malformed };
   Match match(const ClauseTable::Entry& entry, const Message& message);
+  void drop_malformed(const Message& message, const kj::Exception& malformed);
   void run_clause(const ClauseTable::Entry& entry, Message message, void* result);
   bool news();
   void wait_for_news(std::optional<Time> deadline);
   std::optional<Time> nearest(std::optional<Time> deadline) const;
   void drain_to_stash();
 
-  static thread_local Runtime* current_;
+  // Looked at in every runtime call: worth a word of the static TLS block.
+  static thread_local Runtime* current_ __attribute__((tls_model("initial-exec")));
   static bool forked_;
   friend void note_fork();
 
