@@ -68,12 +68,14 @@ void each_module(See see) {
       &see);
 }
 
-/// Where dladdr says that a module begins: the address of its first byte, which for a shared object is its load address.
-bool covers(const dl_phdr_info& module, std::uintptr_t address) {
+/// True when the address lies in a part of the module that is loaded with these permissions.
+bool covers(const dl_phdr_info& module, std::uintptr_t address, ElfW(Word) permissions = 0) {
   for (int i = 0; i < module.dlpi_phnum; ++i) {
     const auto& segment = module.dlpi_phdr[i];
     const std::uintptr_t begin = module.dlpi_addr + segment.p_vaddr;
-    if (segment.p_type == PT_LOAD && address >= begin && address < begin + segment.p_memsz) return true;
+    if (segment.p_type == PT_LOAD && (segment.p_flags & permissions) == permissions && address >= begin &&
+        address < begin + segment.p_memsz)
+      return true;
   }
   return false;
 }
@@ -118,7 +120,7 @@ const void* resolve(const std::uint8_t* build_id, std::size_t size, std::uint64_
   const void* found = nullptr;
   each_module([&](const dl_phdr_info& module, const std::vector<std::uint8_t>& id) {
     if (id.size() != size || std::memcmp(id.data(), build_id, size) != 0) return false;
-    if (covers(module, module.dlpi_addr + offset)) found = reinterpret_cast<const void*>(module.dlpi_addr + offset);
+    if (covers(module, module.dlpi_addr + offset, PF_X)) found = reinterpret_cast<const void*>(module.dlpi_addr + offset);
     return true;
   });
   return found;

@@ -20,11 +20,14 @@ std::optional<Timers::Time> Timers::cancel(std::uint64_t id, Time now) {
 
 void Timers::fire(Time now) {
   const std::uint64_t newest = last_id_;
-  while (!queue_.empty() && queue_.begin()->first.first <= now) {
-    const auto [when, id] = queue_.begin()->first;
-    if (id > newest) break;  // made by a timer in this very call: later
-    Timer timer = std::move(queue_.begin()->second);
-    queue_.erase(queue_.begin());
+  for (auto at = queue_.begin(); at != queue_.end() && at->first.first <= now;) {
+    const auto [when, id] = at->first;
+    if (id > newest) {  // made by a timer in this very call: later
+      ++at;
+      continue;
+    }
+    Timer timer = std::move(at->second);
+    queue_.erase(at);
     if (timer.repeat.count() > 0) {
       // The next moment of the rhythm that is still to come: what was missed is not made up for.
       Time next = when + timer.repeat;
@@ -35,6 +38,7 @@ void Timers::fire(Time now) {
     } else {
       timer.function();
     }
+    at = queue_.upper_bound({when, id});  // it may have changed anything
   }
 }
 
