@@ -90,7 +90,12 @@ void write(Mumsg::Builder to, const muproc::Mumsg& mumsg) {
   write_fields(to.initFields(static_cast<unsigned>(mumsg.size())), mumsg);
 }
 
-void write(Reason::Builder to, const muproc::Reason& reason) {
+namespace {
+
+/// A reason that rippled through ever more links would get too deep to be read: beyond this many causes comes the root.
+constexpr int k_most_causes = 30;
+
+void write_reason(Reason::Builder to, const muproc::Reason& reason, int depth) {
   to.setKind(static_cast<std::uint16_t>(reason.kind()));
   to.setCore(reason.core());
   to.setNumber(reason.number());
@@ -98,8 +103,13 @@ void write(Reason::Builder to, const muproc::Reason& reason) {
   if (!reason.name().empty()) to.setName(pointer(reason.name()));
   if (!reason.what().empty()) to.setWhat(pointer(reason.what()));
   if (!reason.value().is_nil()) write(to.initValue(), reason.value());
-  if (reason.cause()) write(to.initCause(), *reason.cause());
+  if (reason.cause())
+    write_reason(to.initCause(), depth < k_most_causes ? *reason.cause() : reason.root_cause(), depth + 1);
 }
+
+}  // namespace
+
+void write(Reason::Builder to, const muproc::Reason& reason) { write_reason(to, reason, 0); }
 
 Value read(Field::Reader from) {
   switch (from.which()) {

@@ -73,10 +73,9 @@ bool FrameSocket::flush() {
 }
 
 bool FrameSocket::read_some() {
-  if (taken_ == incoming_.size()) {
-    incoming_.clear();
-    taken_ = 0;
-  }
+  // What was taken goes; the beginning of a frame that may be left over moves to the front.
+  incoming_.erase(incoming_.begin(), incoming_.begin() + static_cast<std::ptrdiff_t>(taken_));
+  taken_ = 0;
   const std::size_t old = incoming_.size();
   constexpr std::size_t chunk = 16384;
   incoming_.resize(old + chunk);
@@ -136,7 +135,11 @@ std::optional<Frame> FrameSocket::take() {
     fds.push_back(std::move(incoming_fds_.front()));
     incoming_fds_.pop_front();
   }
-  return Frame(kj::mv(words), std::move(fds));
+  try {
+    return Frame(kj::mv(words), std::move(fds));
+  } catch (const kj::Exception& malformed) {
+    throw FrameError(std::string("a control message that is none: ") + malformed.getDescription().cStr());
+  }
 }
 
 std::optional<Frame> FrameSocket::receive() {

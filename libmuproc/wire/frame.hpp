@@ -79,6 +79,8 @@ class FrameSocket {
   /// tells then that the peer will say no more.
   std::optional<Frame> receive();
   bool closed() const { return closed_; }
+  /// What was read from the socket and is kept: at most a frame or two.
+  std::size_t bytes_buffered() const { return incoming_.size(); }
 
   /// The OS pid of whoever wrote the latest bytes, when the socket passes credentials; else 0.
   int sender_os_pid() const { return sender_os_pid_; }
