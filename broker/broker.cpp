@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
 
@@ -32,6 +33,8 @@ namespace {
 // What the broker keeps open for each muproc: pidfd, segment, eventfd, control socket; and one more while it starts.
 constexpr rlim_t k_fds_per_muproc = 5;
 constexpr rlim_t k_own_fds = 64;
+// For what a broker that was killed has left: its zygotes give its muprocs 3 s.
+constexpr std::chrono::milliseconds k_patience = std::chrono::seconds(10);
 
 /// As many open files as the hard limit allows, for as long as this lives. Children get the former limit.
 class FileLimit {
@@ -84,7 +87,9 @@ class Broker::Run {
   Run(SystemSpec& spec, const BrokerOptions& options, int stop_requests)
       : spec_(spec),
         base_(runtime_base_of(spec, options)),
-        folder_(base_, spec.name),
+        folder_(base_, spec.name, k_patience, [&](const std::string& holders) {
+          std::fprintf(stderr, "mubroker: waiting for what an earlier broker of %s has left: %s\n", spec.name.c_str(), holders.c_str());
+        }),
         seed_(fork_seed(folder_.lock_fd(), files_.former())),
         log_(loop_, spec.name, folder_.log_file(), spec.log),
         directory_(shm::Directory::create(spec.name, ::getpid())),
@@ -106,7 +111,7 @@ class Broker::Run {
     log_.info("system {} is launched by process {}: room for {} muprocs, in {}", spec_.name, ::getpid(), files_.muprocs(),
               folder_.folder().native());
     control_.listen(folder_.listen());
-    if (!spec_.root.empty()) start_root();
+    spec_.root.empty() ? is_up() : start_root();
     loop_.run();
     log_.info("system {} has ended, exit code {}", spec_.name, exit_code_);
     return exit_code_;
@@ -117,6 +122,7 @@ class Broker::Run {
 
   void connect_rooms();
   void start_root();
+  void is_up();
   void root_started(const Supervisors::StartResult& result);
   void root_ended(EndReason why);
   void start_supervisor(wire::Supervisor::Reader request, Pid asker, Control::Done done);
@@ -183,8 +189,14 @@ void Broker::Run::start_root() {
     root_ = core_.table.record(*slot).life->pid;
 }
 
+void Broker::Run::is_up() {
+  log_.info("system {} is up", spec_.name);
+  core_.is_up = true;
+  control_.let_in();
+}
+
 void Broker::Run::root_started(const Supervisors::StartResult& result) {
-  if (result.pid) return log_.info("system {} is up", spec_.name);
+  if (result.pid) return is_up();
   if (stage_ == Stage::running) {
     log_.error("system {} could not be started: {}", spec_.name, result.error);
     exit_code_ = 1;
@@ -254,6 +266,7 @@ void Broker::Run::finish_if_empty() {
 /// Outsiders are told and let go; then there is nobody.
 void Broker::Run::finish() {
   stage_ = Stage::over;
+  control_.let_in();  // to be told that it is over
   control_.stop_listening();
   for (const Muproc* living : core_.table.living())
     if (Muproc* outsider = core_.table.find(living->pid); outsider && outsider->connection) endings_.stop(*outsider, forever);

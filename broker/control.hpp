@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "broker/core.hpp"
 #include "broker/endings.hpp"
@@ -36,6 +37,8 @@ class Control {
   void listen(sys::UniqueFd socket);
   /// Nobody new gets in.
   void stop_listening();
+  /// Outsiders who have knocked while the system was starting are let in: whoever joins finds everybody there.
+  void let_in();
 
   Connection& open(sys::UniqueFd socket);
   /// It is destroyed when no callback is running.
@@ -68,6 +71,8 @@ class Control {
 
   // Lives: control_lives.cpp.
   void attach(Connection& connection, Id id, wire::Attach::Reader request);
+  void admit(Connection& connection, Id id, std::string name);
+  void refuse(Connection& connection, Id id, const std::string& why);
   void spawn(Connection& connection, Id id, wire::Spawn::Reader request);
   void exit(Connection& connection, Id id, wire::Exit::Reader request);
   void kill(Connection& connection, Id id, Pid target);
@@ -100,6 +105,12 @@ class Control {
   Reaper& reaper_;
   sys::UniqueFd listening_;
   Watch accepting_;
+  struct Knock {
+    ConnectionId connection;
+    Id id;
+    std::string name;
+  };
+  std::vector<Knock> waiting_outside_;
   ConnectionId last_id_ = 0;
   std::unordered_map<ConnectionId, std::unique_ptr<Connection>> connections_;
 };

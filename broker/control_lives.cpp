@@ -10,28 +10,39 @@ namespace muproc::broker {
 
 void Control::attach(Connection& connection, Id id, wire::Attach::Reader request) {
   if (connection.is_attached || connection.owner()) throw Failure{ErrorKind::FAILED, "it has joined already"};
-  const auto refuse = [&](const std::string& why) {
-    core_.log.warn("{} may not join: {}", who(connection), why);
-    Message message(id);
-    message->setRefused(wire::pointer(why));
-    connection.send(message);
-  };
   if (request.getLayoutVersion() != shm::k_layout_version)
-    return refuse(fmt::format("it was built with muproc {} (layout version {}), the broker has layout version {}",
+    return refuse(connection, id,
+                  fmt::format("it was built with muproc {} (layout version {}), the broker has layout version {}",
                               wire::view(request.getLibraryVersion()), request.getLayoutVersion(), shm::k_layout_version));
   connection.is_attached = true;
-  if (core_.is_stopping && request.getMailbox()) return refuse("the system is being stopped");
   if (!request.getMailbox()) return ok(connection, id);
+  if (core_.is_up || core_.is_stopping) return admit(connection, id, wire::string(request.getName()));
+  waiting_outside_.push_back({connection.id(), id, wire::string(request.getName())});
+}
 
-  std::string name = wire::string(request.getName());
+void Control::let_in() {
+  for (Knock& knock : std::exchange(waiting_outside_, {}))
+    if (const auto found = connections_.find(knock.connection); found != connections_.end())
+      admit(*found->second, knock.id, std::move(knock.name));
+}
+
+void Control::admit(Connection& connection, Id id, std::string name) {
+  if (core_.is_stopping) return refuse(connection, id, "the system is being stopped");
   if (name.empty()) name = fmt::format("outsider-{}.{}", connection.peer.pid, connection.id());
-  if (const auto why = core_.table.why_not_name(name); !why.empty()) return refuse(why);
+  if (const auto why = core_.table.why_not_name(name); !why.empty()) return refuse(connection, id, why);
   const auto slot = core_.table.reserve(name, shm::SlotKind::outsider, {}, nullptr);
-  if (!slot) return refuse("the system is full");
+  if (!slot) return refuse(connection, id, "the system is full");
   core_.table.record(*slot).started_ns = static_cast<std::uint64_t>(sys::monotonic().count());
   Muproc& outsider = core_.table.begin(*slot);
   launcher_.admit(outsider, connection, id);
   reaper_.watch_outsider(outsider);
+}
+
+void Control::refuse(Connection& connection, Id id, const std::string& why) {
+  core_.log.warn("{} may not join: {}", who(connection), why);
+  Message message(id);
+  message->setRefused(wire::pointer(why));
+  connection.send(message);
 }
 
 void Control::spawn(Connection& connection, Id id, wire::Spawn::Reader request) {

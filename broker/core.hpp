@@ -24,6 +24,7 @@ struct Core {
   std::string system;
   std::filesystem::path runtime_base;
 
+  bool is_up = false;        // the root supervisor and all below it have started
   bool is_stopping = false;
   std::function<void()> when_vacated = [] {};  // told of each end, and of each birth that failed
 

@@ -136,7 +136,7 @@ SeedProcess fork_seed(int lock, rlimit files) {
     if (::getppid() != broker) ::_exit(0);
     ForkServer(std::move(seeds), sys::UniqueFd(lock), std::move(pidfd), broker, files).serve();
   } catch (const std::exception& failure) {
-    std::fprintf(stderr, "muproc seed: %s\n", failure.what());
+    if (::getppid() == broker) std::fprintf(stderr, "muproc seed: %s\n", failure.what());
   }
   ::_exit(1);
 }

@@ -259,6 +259,8 @@ void Launcher::died_while_starting(Muproc& muproc, const Reason& reason) {
   const std::string& failure = muproc.birth->failure;
   if (!failure.empty())
     return fail(muproc, muproc.name + " could not be started: " + failure, Reason::start_failed(failure));
+  if (reason.is(Reason::Kind::start_failed))  // its own account of what was in its way
+    return fail(muproc, muproc.name + " could not be started: " + (reason.cause() ? to_string(*reason.cause()) : reason.what()), reason);
   fail(muproc, muproc.name + " ended while it was starting: " + to_string(reason), Reason::start_failed(reason));
 }
 

@@ -20,6 +20,9 @@ std::string why_no_name(std::string_view what, std::string_view name) {
 
 }  // namespace
 
+Muproc::Muproc() = default;
+Muproc::~Muproc() = default;
+
 MuprocTable::MuprocTable() = default;
 MuprocTable::~MuprocTable() = default;
 

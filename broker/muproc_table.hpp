@@ -38,6 +38,9 @@ using SlotIndex = std::uint32_t;
 
 /// One incarnation.
 struct Muproc {
+  Muproc();
+  ~Muproc();
+
   Pid pid;
   std::string name;
   shm::SlotKind kind = shm::SlotKind::muproc;

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 
 #include <muproc/detail/names.hpp>
 
@@ -69,7 +70,8 @@ std::string why_no_system_name(std::string_view name) {
 
 fs::path runtime_base(const fs::path& given) { return fs::absolute(given.empty() ? wire::runtime_root() : given); }
 
-RuntimeDir::RuntimeDir(const fs::path& base, const std::string& system, std::chrono::milliseconds patience) {
+RuntimeDir::RuntimeDir(const fs::path& base, const std::string& system, std::chrono::milliseconds patience,
+                       const std::function<void(const std::string&)>& when_waiting) {
   if (const auto why = why_no_system_name(system); !why.empty()) throw std::invalid_argument(why);
   fs::create_directories(base.parent_path());
   make_folder(base);
@@ -78,7 +80,7 @@ RuntimeDir::RuntimeDir(const fs::path& base, const std::string& system, std::chr
   make_folder(folder_ / "logs");
   lock_ = sys::UniqueFd(sys::check(::open((folder_ / "lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600), "open",
                                    (folder_ / "lock").native()));
-  take_lock(system, patience);
+  take_lock(system, patience, when_waiting);
 }
 
 RuntimeDir::~RuntimeDir() {
@@ -96,8 +98,10 @@ void RuntimeDir::make_folder(const fs::path& path) const {
     throw std::runtime_error(path.native() + " belongs to another user (uid " + std::to_string(status.st_uid) + ")");
 }
 
-void RuntimeDir::take_lock(const std::string& system, std::chrono::milliseconds patience) {
+void RuntimeDir::take_lock(const std::string& system, std::chrono::milliseconds patience,
+                           const std::function<void(const std::string&)>& when_waiting) {
   const auto give_up = std::chrono::steady_clock::now() + patience;
+  bool has_said_so = false;
   const fs::path file = folder_ / "lock";
   while (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK && errno != EINTR) sys::throw_errno("flock", file.native());
@@ -111,6 +115,7 @@ void RuntimeDir::take_lock(const std::string& system, std::chrono::milliseconds 
     if (std::chrono::steady_clock::now() >= give_up)
       throw std::runtime_error("the system \"" + system + "\" has lost its broker, and its remains do not go: " +
                                file.native() + " is held by " + listing(holders));
+    if (when_waiting && !std::exchange(has_said_so, true)) when_waiting(listing(holders));
     std::this_thread::sleep_for(std::chrono::milliseconds(10));  // an flock cannot be waited for with a limit
   }
   const std::string own = std::to_string(::getpid()) + "\n";

@@ -12,6 +12,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -29,9 +30,10 @@ std::string why_no_system_name(std::string_view name);
 class RuntimeDir {
  public:
   /// Makes or takes over the folder, and the lock. When a broker of that name runs, throws std::runtime_error that says
-  /// so at once; when only the remains of one are there, waits for them to go, for `patience` at most.
+  /// so at once; when only the remains of one are there, says so and waits for them to go, for `patience` at most.
   RuntimeDir(const std::filesystem::path& base, const std::string& system,
-             std::chrono::milliseconds patience = std::chrono::seconds(10));
+             std::chrono::milliseconds patience = std::chrono::seconds(10),
+             const std::function<void(const std::string& holders)>& when_waiting = {});
   /// Removes the socket and the lock's content. The logs stay.
   ~RuntimeDir();
   RuntimeDir(const RuntimeDir&) = delete;
@@ -46,7 +48,8 @@ class RuntimeDir {
 
  private:
   void make_folder(const std::filesystem::path& path) const;
-  void take_lock(const std::string& system, std::chrono::milliseconds patience);
+  void take_lock(const std::string& system, std::chrono::milliseconds patience,
+                 const std::function<void(const std::string&)>& when_waiting);
 
   std::filesystem::path folder_;
   sys::UniqueFd lock_;
