@@ -322,7 +322,7 @@ auto on(Guard guard = {}) {
 /// A guard: the field equals this.
 template <class T>
 auto is(T value) {
-  if constexpr (std::is_convertible_v<T, std::string_view> && !std::is_same_v<T, Value>) {
+  if constexpr (std::is_convertible_v<T, std::string_view> && !std::is_same_v<T, Value> && !std::is_null_pointer_v<T>) {
     return detail::IsGuard<std::string>{std::string(std::string_view(value))};
   } else if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
     return detail::IsGuard<std::int64_t>{static_cast<std::int64_t>(value)};

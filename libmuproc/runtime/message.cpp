@@ -37,19 +37,19 @@ struct FieldReading {
         to.kind_ = K::pid;
         to.bits_ = from.getPid();
         return;
-      case wire::Field::DATA: composite(to, from, K::data); return;
-      case wire::Field::LIST: composite(to, from, K::list); return;
-      case wire::Field::MUMSG: composite(to, from, K::mumsg); return;
-      case wire::Field::STRUCTURE: composite(to, from, K::structure); return;
-      case wire::Field::REASON: composite(to, from, K::reason); return;
+      case wire::Field::DATA: composite(to, K::data); return;
+      case wire::Field::LIST: composite(to, K::list); return;
+      case wire::Field::MUMSG: composite(to, K::mumsg); return;
+      case wire::Field::STRUCTURE: composite(to, K::structure); return;
+      case wire::Field::REASON: composite(to, K::reason); return;
     }
     to.kind_ = K::nil;  // a kind of a later version
   }
 
-  /// Read to its end here, where malformed contents are the sender's affair, so that a handler never meets them.
-  static void composite(FieldView& to, wire::Field::Reader from, Value::Kind kind) {
+  /// Followed to its end here, where malformed contents are the sender's affair, so that a handler never meets them.
+  static void composite(FieldView& to, Value::Kind kind) {
     to.kind_ = kind;
-    wire::read(from);
+    for (const auto pointer : to.field_.getPointerSection()) pointer.targetSize();
   }
 
   static wire::Field::Reader field(const FieldView& view) { return view.field_.as<wire::Field>(); }
