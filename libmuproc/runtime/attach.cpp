@@ -58,6 +58,10 @@ Attachment& Attachment::operator=(Attachment&& other) noexcept {
 
 Attachment::~Attachment() {
   if (!impl_) return;
+  if (detail::Runtime::current() != impl_->runtime.get()) {
+    (void)impl_->runtime.release();  // a forked process: the membership, and its memory, are its parent's
+    return;
+  }
   try {
     impl_->runtime->say_exiting(Reason::normal());
   } catch (...) {

@@ -2,7 +2,6 @@
 
 #include <muproc/detail/child.hpp>
 
-#include <cxxabi.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -12,6 +11,7 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "runtime/failure.hpp"
 #include "runtime/interrupt.hpp"
 #include "sys/error.hpp"
 #include "wire/codec.hpp"
@@ -98,12 +98,6 @@ void say_start_failed(wire::FrameSocket& socket, const char* what) {
   socket.send(message);
 }
 
-std::string demangled(const char* name) {
-  int status = 0;
-  std::unique_ptr<char, decltype(&std::free)> text(abi::__cxa_demangle(name, nullptr, nullptr, &status), &std::free);
-  return status == 0 ? text.get() : name;
-}
-
 }  // namespace
 
 const char* library_version() { return wire::k_library_version; }
@@ -141,16 +135,10 @@ Reason live(Runtime& runtime, Function function) {
   try {
     function(runtime.self());
     if (runtime.ending()) reason = *runtime.ending();  // it swallowed the signal and returned
-  } catch (const ExitSignal& signal) {
-    reason = signal.reason;
-  } catch (const LimitExpired&) {
-    reason = Reason::exception("muproc::LimitExpired", "a time limit outlived its with_timeout");
-  } catch (const std::exception& error) {
-    reason = Reason::exception(demangled(typeid(error).name()), error.what());
   } catch (...) {
-    const std::type_info* type = abi::__cxa_current_exception_type();
-    reason = Reason::exception(type ? demangled(type->name()) : "unknown", "");
+    reason = reason_of_current_exception();
   }
+  if (Runtime::current() != &runtime) ::_exit(reason.is_normal() ? 0 : 1);  // forked by the function: no muproc
   if (reason.is(Reason::Kind::exception)) runtime.log().error("ended by {}: {}", reason.name(), reason.what());
   runtime.say_exiting(reason);
   return reason;

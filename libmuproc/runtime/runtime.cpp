@@ -16,7 +16,11 @@ namespace muproc::detail {
 thread_local Runtime* Runtime::current_ = nullptr;
 bool Runtime::forked_ = false;
 
-void note_fork() { Runtime::forked_ = true; }
+// In a process that was forked from a muproc: no muproc, unless it joins as one of its own.
+void note_fork() {
+  Runtime::forked_ = true;
+  Runtime::current_ = nullptr;
+}
 
 Runtime::Runtime(Kit kit, wire::FrameSocket socket, std::uint64_t frames_received,
                  std::shared_ptr<shm::OwnSegment> segment, sys::UniqueFd eventfd,
@@ -85,6 +89,7 @@ Runtime::Runtime(Kit kit, wire::FrameSocket socket, std::uint64_t frames_receive
   static std::once_flag once;
   std::call_once(once, [] { ::pthread_atfork(nullptr, nullptr, note_fork); });
   if (current_) throw Error("this thread is a muproc already");
+  forked_ = false;
   lane_.count_received(frames_received);
   own_->status().traps_exits.store(trap_exits_, std::memory_order_relaxed);
   own_->status().activity.store(static_cast<std::uint32_t>(shm::Activity::running), std::memory_order_relaxed);
