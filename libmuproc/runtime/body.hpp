@@ -40,6 +40,7 @@ struct Body {
   std::shared_ptr<InChannel> channel;      // of a large message
   std::uint32_t ticket = 0;
   std::vector<std::shared_ptr<const sys::Mapping>> extents;  // keeps `further` mapped, whatever its sender says
+  std::uint64_t stash_order = 0;           // grows with each message that is put into the stash
   BodyPool* pool = nullptr;                // where it goes back to; null: it is deleted
 
  private:

@@ -257,16 +257,25 @@ bool Runtime::receive(const ClauseTable& table, void* result) {
       if (const Match found = match(table.entries[i], message); found != Match::no) return {found, i};
     return {Match::no, 0};
   };
-  for (auto at = inbox_.stash().begin(); at != inbox_.stash().end();) {
-    const auto here = at++;
-    const auto [found, clause] = choose(*here);
-    if (found == Match::no) continue;
-    Message message = inbox_.take(here);
-    if (found == Match::malformed) continue;
-    run_clause(table.entries[clause], std::move(message), result);
-    return true;
-  }
-  for (unsigned pulled = 0;; check()) {
+  // What lies in the stash and has not been looked at: all of it at first, later what timers have put there meanwhile.
+  std::uint64_t looked_at = 0;
+  const auto take_from_stash = [&] {
+    for (auto at = inbox_.pushed_after(looked_at); at != inbox_.stash().end();) {
+      const auto here = at++;
+      const auto [found, clause] = choose(*here);
+      if (found == Match::no) continue;
+      Message message = inbox_.take(here);
+      if (found == Match::malformed) continue;
+      run_clause(table.entries[clause], std::move(message), result);
+      return true;
+    }
+    looked_at = inbox_.pushed();
+    return false;
+  };
+  for (;; check()) {
+    if (inbox_.pushed() != looked_at && take_from_stash()) return true;
+    bool everything_seen = true;
+    unsigned pulled = 0;
     while (auto message = next_message()) {
       const auto [found, clause] = choose(*message);
       if (found == Match::yes) {
@@ -274,10 +283,13 @@ bool Runtime::receive(const ClauseTable& table, void* result) {
         return true;
       }
       if (found == Match::no) inbox_.push(std::move(*message));
-      if (++pulled % 256 != 0) continue;
-      check();
-      if (deadline && sys::monotonic() >= *deadline) return false;
+      looked_at = inbox_.pushed();
+      if (++pulled == 256) {  // timers and exit signals are due now and then, however much arrives
+        everything_seen = false;
+        break;
+      }
     }
+    if (!everything_seen) continue;
     if (deadline && sys::monotonic() >= *deadline) return false;
     wait_for_news(deadline);
   }
@@ -287,8 +299,8 @@ std::optional<Message> Runtime::receive_any(std::optional<Time> limit) {
   if (limit && limit->count() < 0) throw std::invalid_argument("a negative time-out");
   check();
   const auto deadline = limit ? std::optional(sys::monotonic() + *limit) : std::nullopt;
-  if (!inbox_.stash().empty()) return inbox_.take(inbox_.stash().begin());
   for (;; check()) {
+    if (!inbox_.stash().empty()) return inbox_.take(inbox_.stash().begin());
     if (auto message = next_message()) {
       message->body_ = compact(std::move(message->body_));  // it may outlive the pool
       try {

@@ -259,9 +259,17 @@ void Inbox::push(Message message) {
                     std::to_string(stash_bytes_) + " bytes wait unmatched, the limit is " +
                     std::to_string(stash_limit_));
   message.body_ = compact(std::move(message.body_));
+  message.body_->stash_order = ++pushed_;
   stash_bytes_ += bytes;
   stash_.push_back(std::move(message));
   count_stash();
+}
+
+Inbox::Stash::iterator Inbox::pushed_after(std::uint64_t count) {
+  if (count == 0) return stash_.begin();
+  auto at = stash_.end();
+  while (at != stash_.begin() && std::prev(at)->body_->stash_order > count) --at;
+  return at;
 }
 
 Message Inbox::take(Stash::iterator at) {

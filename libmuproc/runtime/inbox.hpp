@@ -73,6 +73,10 @@ class Inbox {
   Stash& stash() { return stash_; }
   /// Throws StashFull.
   void push(Message message);
+  /// How many were ever pushed: what a message's place in the stash counts in.
+  std::uint64_t pushed() const { return pushed_; }
+  /// The first that was pushed after so many had been.
+  Stash::iterator pushed_after(std::uint64_t count);
   Message take(Stash::iterator at);
   std::size_t discard();
 
@@ -101,6 +105,7 @@ class Inbox {
   std::deque<Notice> notices_;
   Stash stash_;
   std::uint64_t stash_bytes_ = 0;
+  std::uint64_t pushed_ = 0;
 };
 
 }  // namespace muproc::detail
