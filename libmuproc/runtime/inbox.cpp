@@ -259,6 +259,7 @@ void Inbox::push(Message message) {
                     std::to_string(stash_bytes_) + " bytes wait unmatched, the limit is " +
                     std::to_string(stash_limit_));
   message.body_ = compact(std::move(message.body_));
+  if (!message.body_) message.body_ = BodyPtr(new Body(0));
   message.body_->stash_order = ++pushed_;
   stash_bytes_ += bytes;
   stash_.push_back(std::move(message));

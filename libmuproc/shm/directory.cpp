@@ -111,10 +111,9 @@ Pid DirectoryView::find_port(std::string_view name) const {
   for (std::uint32_t index = 0; index < end; ++index) {
     PortEntry& entry = port(index);
     if (entry.hash.load(std::memory_order_acquire) != hash) continue;
-    const Pid owner(entry.pid.load(std::memory_order_acquire));
-    const Name copy = load_words(name_at(entry));
-    std::atomic_thread_fence(std::memory_order_acquire);
-    if (entry.hash.load(std::memory_order_relaxed) == hash && view(copy.bytes) == name && alive(owner)) return owner;
+    // The entry may be another port's by the time of each load: a pid that is not this name's comes out as nobody's.
+    const Pid owner(entry.pid.load(std::memory_order_acquire) ^ hash);
+    if (view(load_words(name_at(entry)).bytes) == name && alive(owner)) return owner;
   }
   return {};
 }
@@ -130,10 +129,9 @@ std::vector<std::string> DirectoryView::ports(Pid owner) const {
   for (std::uint32_t index = 0; index < end; ++index) {
     PortEntry& entry = port(index);
     const std::uint64_t hash = entry.hash.load(std::memory_order_acquire);
-    if (!hash || entry.pid.load(std::memory_order_acquire) != owner.bits()) continue;
+    if (!hash || (entry.pid.load(std::memory_order_acquire) ^ hash) != owner.bits()) continue;
     const Name copy = load_words(name_at(entry));
-    std::atomic_thread_fence(std::memory_order_acquire);
-    if (entry.hash.load(std::memory_order_relaxed) == hash) names.emplace_back(view(copy.bytes));
+    if (hash_of(view(copy.bytes)) == hash) names.emplace_back(view(copy.bytes));
   }
   return names;
 }
@@ -202,7 +200,7 @@ bool Directory::add_port(std::string_view name, Pid owner) {
     PortEntry& entry = port(index);
     if (entry.hash.load(std::memory_order_relaxed)) continue;
     store_words(name_at(entry), name_of(name));
-    entry.pid.store(owner.bits(), std::memory_order_release);
+    entry.pid.store(owner.bits() ^ hash_of(name), std::memory_order_release);
     entry.hash.store(hash_of(name), std::memory_order_release);
     AtomicU32& used = mutable_header().ports_used;
     if (used.load(std::memory_order_relaxed) <= index) used.store(index + 1, std::memory_order_release);

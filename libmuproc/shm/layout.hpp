@@ -223,8 +223,8 @@ struct Slot {
 };
 
 struct PortEntry {
-  AtomicU64 hash;  // 0: free. Release, after pid and name; cleared first when the port goes.
-  AtomicU64 pid;
+  AtomicU64 hash;  // of the name; 0: free. Release, after pid and name; cleared first when the port goes.
+  AtomicU64 pid;   // the owner's Pid, xor the hash: the pid of a name that was there before fits no other name
   char name[k_name_size];
 };
 
