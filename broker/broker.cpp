@@ -162,7 +162,7 @@ class Broker::Run {
 void Broker::Run::connect_rooms() {
   loop_.on_failure = [this](const std::string& what) { log_.error("in the broker: {}", what); };
   core_.when_vacated = [this] { finish_if_empty(); };
-  zygotes_.when_zygote_died = [this] {
+  zygotes_.end_strays = [this] {
     reaper_.end_strays(zygotes_.sessions(), [this](int os_pid) { return zygotes_.is_ours(os_pid); });
   };
   launcher_.open_connection = [this](sys::UniqueFd socket) -> Connection& { return control_.open(std::move(socket)); };
@@ -250,7 +250,7 @@ void Broker::Run::stop_rest() {
   for (const Muproc* living : core_.table.living()) {
     Muproc* muproc = core_.table.find(living->pid);
     if (!muproc || muproc->is_dead || muproc->kind == shm::SlotKind::outsider) continue;
-    if (core_.table.record(muproc->pid.slot()).is_kept && muproc->kind != shm::SlotKind::supervisor) continue;
+    if (core_.table.record(muproc->pid.slot()).is_kept && muproc->parent) continue;  // its supervisor stops it
     muproc->birth ? launcher_.cancel(*muproc, "the system is being stopped") : endings_.stop(*muproc, muproc->stop());
   }
   finish_if_empty();

@@ -12,6 +12,8 @@
 namespace muproc::broker {
 namespace {
 
+constexpr std::chrono::nanoseconds k_accept_again = std::chrono::milliseconds(100);
+
 const char* word_for(wire::ChildVerb::Verb verb) {
   switch (verb) {
     case wire::ChildVerb::Verb::START: return "start";
@@ -37,6 +39,7 @@ void Control::listen(sys::UniqueFd socket) {
 
 void Control::stop_listening() {
   accepting_.stop();
+  accepting_later_.stop();
   listening_.reset();
 }
 
@@ -46,7 +49,9 @@ void Control::accept() {
     if (socket) {
       welcome(std::move(socket));
     } else if (errno != EINTR && errno != ECONNABORTED) {
-      if (errno != EAGAIN) core_.log.error("accept on the control socket: {}", std::strerror(errno));
+      if (errno == EAGAIN) return;
+      core_.log.error("accept on the control socket: {}", std::strerror(errno));
+      accepting_later_ = core_.loop.after(k_accept_again, [this] { accept(); });  // no descriptors left: they wait
       return;
     }
   }
@@ -156,7 +161,7 @@ void Control::heard(Connection& connection, wire::Frame& frame) {
   } catch (const kj::Exception&) {
     throw;  // no well-formed message: the connection's affair
   } catch (const std::exception& failure) {
-    core_.log.debug("a request of {} failed: {}", who(connection), failure.what());
+    if (id == 0) core_.log.error("what {} said could not be done: {}", who(connection), failure.what());
     reply_failure(connection.id(), id, {ErrorKind::FAILED, failure.what()});
   }
 }

@@ -104,7 +104,7 @@ class Control {
   Launcher& launcher_;
   Reaper& reaper_;
   sys::UniqueFd listening_;
-  Watch accepting_;
+  Watch accepting_, accepting_later_;
   struct Knock {
     ConnectionId connection;
     Id id;

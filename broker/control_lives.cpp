@@ -126,7 +126,7 @@ void Control::unregister_port(Connection& connection, Id id, const std::string& 
   const Pid owner = core_.table.port_owner(port);
   if (!owner) throw Failure{ErrorKind::NOT_FOUND, fmt::format("no port \"{}\"", port)};
   if (owner != self.pid)
-    throw Failure{ErrorKind::PERMISSION, fmt::format("the port \"{}\" belongs to {}", port, core_.table.record(owner.slot()).name)};
+    throw Failure{ErrorKind::NOT_FOUND, fmt::format("the port \"{}\" belongs to {}", port, core_.table.record(owner.slot()).name)};
   core_.directory.remove_port(port);
   core_.table.remove_port(port);
   ok(connection, id);

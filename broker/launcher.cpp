@@ -223,6 +223,7 @@ void Launcher::come_up_if_ready(Muproc& muproc) {
 void Launcher::come_up(Muproc& muproc) {
   if (muproc.segment) sys::seal_for_readers(muproc.segment.get());
   const auto birth = std::shared_ptr<Birth>(std::move(muproc.birth));
+  core_.set_state(muproc.pid.slot(), shm::SlotState::running);  // first: nobody is found who is not described
   core_.publish(muproc);
   tie(muproc, birth->request);
   if (muproc.connection) {
@@ -230,7 +231,6 @@ void Launcher::come_up(Muproc& muproc) {
     go->setGo();
     muproc.connection->send(go);
   }
-  core_.set_state(muproc.pid.slot(), shm::SlotState::running);
   core_.directory.count_birth();
   core_.log.info("{} is up: process {}, {}", Core::name_of(muproc), muproc.os_pid,
                  muproc.plan ? to_string(muproc.plan->code) : std::string("from outside"));

@@ -4,6 +4,7 @@
 #include <kj/time.h>
 
 #include <exception>
+#include <stdexcept>
 #include <utility>
 
 #include "sys/fd.hpp"
@@ -23,6 +24,19 @@ struct Watch::State {
   std::function<void()> call, writable;
   kj::Promise<void> timer = nullptr;  // destroyed with the watch, so that a cancelled time is forgotten
 };
+
+namespace {
+
+/// KJ's exceptions are kept for malformed messages, which are their sender's fault; this would be ours.
+kj::Own<kj::UnixEventPort::FdObserver> observe(kj::UnixEventPort& port, int fd, kj::uint flags) {
+  try {
+    return kj::heap<kj::UnixEventPort::FdObserver>(port, fd, flags);
+  } catch (const kj::Exception& failure) {
+    throw std::runtime_error(kj::str("epoll: ", failure.getDescription()).cStr());
+  }
+}
+
+}  // namespace
 
 Watch& Watch::operator=(Watch&& other) noexcept {
   if (this != &other) {
@@ -46,7 +60,7 @@ void Watch::when_writable(std::function<void()> call) {
   using Observer = kj::UnixEventPort::FdObserver;
   state_->writable = std::move(call);
   state_->writable_fd = sys::duplicate(state_->fd);
-  state_->write_observer = kj::heap<Observer>(state_->loop.port_, state_->writable_fd.get(), Observer::OBSERVE_WRITE);
+  state_->write_observer = observe(state_->loop.port_, state_->writable_fd.get(), Observer::OBSERVE_WRITE);
   state_->loop.tasks_.add(state_->write_observer->whenBecomesWritable().then([weak = std::weak_ptr(state_)] {
     const auto alive = weak.lock();
     if (!alive || alive->stopped) return;
@@ -90,8 +104,7 @@ kj::Promise<void> Loop::read_loop(std::shared_ptr<Watch::State> state) {
 Watch Loop::when_readable(int fd, std::function<void()> call) {
   auto state = std::make_shared<Watch::State>(*this);
   state->call = std::move(call);
-  state->observer =
-      kj::heap<kj::UnixEventPort::FdObserver>(port_, fd, kj::UnixEventPort::FdObserver::OBSERVE_READ);
+  state->observer = observe(port_, fd, kj::UnixEventPort::FdObserver::OBSERVE_READ);
   state->fd = fd;
   tasks_.add(read_loop(state));
   return Watch(std::move(state));

@@ -20,6 +20,9 @@ namespace {
 #endif
 
 constexpr std::chrono::nanoseconds k_retry_every = std::chrono::milliseconds(100);
+// How often and for how long a killed process group is looked at until it has gone: 10 s.
+constexpr std::chrono::nanoseconds k_group_again = std::chrono::milliseconds(1);
+constexpr int k_group_tries = 10000;
 
 /// Looks without reaping. Unknown when a debugger holds it, or when somebody else has reaped it.
 ExitStatus look(int pidfd) {
@@ -37,16 +40,32 @@ bool reap_now(int pidfd) {
   return info.si_pid != 0;
 }
 
-int session_of(int os_pid) {
-  std::ifstream file("/proc/" + std::to_string(os_pid) + "/stat");
-  std::string text((std::istreambuf_iterator<char>(file)), {});
-  const auto after_name = text.rfind(')');
-  if (after_name == text.npos) return 0;
-  std::istringstream fields(text.substr(after_name + 1));
-  std::string state;
+struct ProcessStat {
+  char state = 'X';
   int parent = 0, group = 0, session = 0;
-  fields >> state >> parent >> group >> session;
-  return session;
+};
+
+ProcessStat stat_of(const std::string& os_pid) {
+  ProcessStat stat;
+  std::ifstream file("/proc/" + os_pid + "/stat");
+  const std::string text((std::istreambuf_iterator<char>(file)), {});
+  const auto end_of_name = text.rfind(')');
+  if (end_of_name != text.npos)
+    std::istringstream(text.substr(end_of_name + 1)) >> stat.state >> stat.parent >> stat.group >> stat.session;
+  return stat;
+}
+
+/// True while a process group whose leader we have reaped has members that are more than zombies.
+bool is_group_alive(int group) {
+  if (::kill(-group, 0) != 0) return false;  // mostly: it is empty
+  std::error_code gone;
+  for (const auto& process : std::filesystem::directory_iterator("/proc", gone)) {
+    const std::string name = process.path().filename();
+    if (name[0] < '0' || name[0] > '9') continue;
+    const ProcessStat stat = stat_of(name);
+    if (stat.group == group && stat.state != 'Z' && stat.state != 'X') return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -57,7 +76,7 @@ std::vector<int> children_in_sessions(const std::vector<int>& sessions) {
   for (const auto& task : std::filesystem::directory_iterator("/proc/self/task", gone)) {
     std::ifstream children(task.path() / "children");
     for (int os_pid; children >> os_pid;)
-      if (std::find(sessions.begin(), sessions.end(), session_of(os_pid)) != sessions.end()) found.push_back(os_pid);
+      if (std::find(sessions.begin(), sessions.end(), stat_of(std::to_string(os_pid)).session) != sessions.end()) found.push_back(os_pid);
   }
   return found;
 }
@@ -119,7 +138,18 @@ void Reaper::bury(Muproc& muproc, const Reason& reason) {
   close_channels(*dead, reason);
   if (dead->connection) close_connection(*dead->connection);
   dead->death.stop();
-  if (dead->when_ended) dead->when_ended(reason);
+  if (!dead->when_ended) return;
+  if (!dead->has_process() || !is_group_alive(dead->os_pid)) return dead->when_ended(reason);
+  lingering_.push_back({dead, reason, k_group_tries});
+  if (!lingering_watch_) lingering_watch_ = core_.loop.after(k_group_again, [this] { look_at_groups(); });
+}
+
+void Reaper::look_at_groups() {
+  std::vector<Lingering> gone;
+  for (Lingering& group : std::exchange(lingering_, {}))
+    (--group.tries_left == 0 || !is_group_alive(group.dead->os_pid) ? gone : lingering_).push_back(std::move(group));
+  lingering_watch_ = lingering_.empty() ? Watch() : core_.loop.after(k_group_again, [this] { look_at_groups(); });
+  for (const Lingering& group : gone) group.dead->when_ended(group.reason);
 }
 
 void Reaper::tell_peers(const Muproc& dead, const Reason& reason) {

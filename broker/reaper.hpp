@@ -7,13 +7,15 @@
 //   5. its incarnation ends in the directory, its names are free
 //   6. it is reaped: only now can the kernel use its OS pid again
 //   7. notices: to linked ones and monitors, and to everyone with a channel to or from it
-//   8. whoever answers for it is told: the supervisor's policy decides
+//   8. whoever answers for it is told: the supervisor's policy decides. If it left others in its process group, that
+//      waits until they too have gone, which takes the kernel a moment
 //
-// By the time anyone hears of a death, the dead one's names are free and its pid sends nowhere. No step waits for
-// another process.
+// By the time anyone hears of a death, the dead one's names are free and its pid sends nowhere. No step but the last
+// waits for another process.
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -47,11 +49,19 @@ class Reaper {
   std::size_t end_strays(const std::vector<int>& sessions, const std::function<bool(int)>& is_known);
 
  private:
+  /// Dead, but for others in its process group.
+  struct Lingering {
+    std::shared_ptr<Muproc> dead;
+    Reason reason;
+    int tries_left;
+  };
+
   void process_ended(Pid pid);
   void reap(Muproc& muproc);
   void reap_later(sys::UniqueFd pidfd);
   void retry();
   void bury(Muproc& muproc, const Reason& reason);
+  void look_at_groups();
   void tell_peers(const Muproc& dead, const Reason& reason);
   void close_channels(const Muproc& dead, const Reason& reason);
 
@@ -60,6 +70,8 @@ class Reaper {
   Launcher& launcher_;
   std::vector<sys::UniqueFd> unreaped_;  // dead, but held by a debugger
   Watch retry_;
+  std::vector<Lingering> lingering_;
+  Watch lingering_watch_;
 };
 
 /// The children of this process whose session is one of these.

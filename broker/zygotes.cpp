@@ -48,7 +48,7 @@ struct Zygotes::Server {
   }
   void answer(std::uint64_t id, Cloned answer) {
     auto node = asked.extract(id);
-    if (!node.empty()) node.mapped()(std::move(answer));
+    if (!node.empty()) node.mapped()(std::move(answer));  // does not throw: see Launcher::cloned and zygote_for
   }
   void answer_waiting(const Cloned& answer) {
     for (const auto& done : std::exchange(waiting, {})) done(answer);
@@ -221,10 +221,11 @@ void Zygotes::read_from(const ServerPtr& server) {
         case wire::FromZygote::LOADED: hear_loaded(*server, reply.getLoaded()); break;
       }
     }
-  } catch (const wire::FrameError& failure) {
+  } catch (const std::exception& failure) {
     log_.error("{} talks nonsense and is killed: {}", server->what(), failure.what());
     if (server->pidfd) sys::send_signal(server->pidfd.get(), SIGKILL);
   }
+  if (may_have_strays_) look_for_strays_if_quiet();
 }
 
 void Zygotes::hear_loaded(Server& server, wire::Loaded::Reader loaded) {
@@ -259,9 +260,15 @@ void Zygotes::ended(const ServerPtr& server) {
   server->socket.close();
   if (server == seed_) respawn_seed();
   const bool was_loading = !server->is_loaded;
-  if (!server->asked.empty()) when_zygote_died();
+  may_have_strays_ = may_have_strays_ || !server->asked.empty();
   server->answer_waiting({0, server->what() + " ended while it was loading (" + how + ")"});
   for (auto& [id, done] : std::exchange(server->asked, {})) done({0, server->what() + " has died (" + how + ")", !was_loading});
+  look_for_strays_if_quiet();
+}
+
+void Zygotes::look_for_strays_if_quiet() {
+  const bool is_quiet = std::all_of(all_.begin(), all_.end(), [](const ServerPtr& server) { return server->asked.empty(); });
+  if (is_quiet && std::exchange(may_have_strays_, false)) end_strays();
 }
 
 void Zygotes::respawn_seed() {

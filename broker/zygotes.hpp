@@ -3,7 +3,7 @@
 // A zygote is made when its module is first needed, by the seed, and stays. Several requests may wait for it to load.
 // Every request is answered once: with the OS pid of a child of ours, which may be dead by then, or with an error. When a
 // zygote dies, what was asked of it is answered with an error that says so (`zygote_died`: worth another try), and a
-// child that it has cloned but not told us of is found and ended. The children that are known live on.
+// child that it has cloned but not told us of is found and ended (it waits for its `go` in vain). The children that are known live on.
 //
 // If the seed dies, another one is forked: from a process that is no longer as pristine, but in which only the calling
 // thread goes on.
@@ -59,8 +59,9 @@ class Zygotes {
   const std::vector<int>& sessions() const { return sessions_; }
   bool is_ours(int os_pid) const;
 
-  /// Asked to find and end children that nobody knows of, after a zygote has died.
-  std::function<void()> when_zygote_died = [] {};
+  /// Asked to find and end children that nobody knows of: after a zygote has died, when no clone is under way any more
+  /// whose child could be taken for one.
+  std::function<void()> end_strays = [] {};
 
  private:
   struct Server;
@@ -77,6 +78,7 @@ class Zygotes {
   void hear_loaded(Server& server, wire::Loaded::Reader loaded);
   void ended(const ServerPtr& server);
   void forget(const Server& server);
+  void look_for_strays_if_quiet();
   void respawn_seed();
   std::string find_module(const std::string& module) const;
 
@@ -88,7 +90,7 @@ class Zygotes {
   std::vector<ServerPtr> all_;                // until they are reaped
   std::vector<int> sessions_;
   std::uint64_t last_id_ = 0;
-  bool stopping_ = false;
+  bool stopping_ = false, may_have_strays_ = false;
 };
 
 /// `waitid`'s answer in words, for processes that are no muprocs: "signal SIGSEGV", "exit code 1".
