@@ -174,13 +174,21 @@ std::optional<Message> Runtime::next_message() {
       throw_if_ending();
       if (auto notice = inbox_.take_notice()) return make_notice(*notice);
     }
-    auto message = inbox_.pull();
-    if (!message) {
-      // A channel that was just found drained may have held a notice back.
-      if (inbox_.notices().empty() || !inbox_.notice_ready()) return std::nullopt;
+    InChannel* channel = inbox_.next_channel();
+    // What the broker said before that record was written comes first: an exit signal of its sender, or a channel in
+    // which an earlier message waits.
+    if (directory_live_->lane.load(std::memory_order_acquire) > lane_.received() && !lane_.closed()) {
+      hear_lane();
+      throw_if_ending();
       continue;
     }
-    if (!route_reply(*message)) return message;
+    if (channel) {
+      auto message = inbox_.consume(*channel);
+      if (message && !route_reply(*message)) return message;
+      continue;
+    }
+    // A channel that was just found drained may have held a notice back.
+    if (inbox_.notices().empty() || !inbox_.notice_ready()) return std::nullopt;
   }
 }
 
@@ -272,11 +280,14 @@ bool Runtime::receive(const ClauseTable& table, void* result) {
     looked_at = inbox_.pushed();
     return false;
   };
+  // When time is up, what was sent before is still looked at, and nothing that was sent later: it could go on for ever.
+  std::optional<std::uint64_t> time_was_up;
   for (;; check()) {
     if (inbox_.pushed() != looked_at && take_from_stash()) return true;
     bool everything_seen = true;
     unsigned pulled = 0;
     while (auto message = next_message()) {
+      const bool too_late = time_was_up && message->from() && message->timestamp_ > *time_was_up;
       const auto [found, clause] = choose(*message);
       if (found == Match::yes) {
         run_clause(table.entries[clause], std::move(*message), result);
@@ -284,14 +295,16 @@ bool Runtime::receive(const ClauseTable& table, void* result) {
       }
       if (found == Match::no) inbox_.push(std::move(*message));
       looked_at = inbox_.pushed();
+      if (too_late) return false;
       if (++pulled == 256) {  // timers and exit signals are due now and then, however much arrives
         everything_seen = false;
         break;
       }
     }
-    if (!everything_seen) continue;
-    if (deadline && sys::monotonic() >= *deadline) return false;
-    wait_for_news(deadline);
+    const bool time_is_up = deadline && sys::monotonic() >= *deadline;
+    if (time_is_up && everything_seen) return false;
+    if (time_is_up && !time_was_up) time_was_up = sys::ticks(directory_->use_tsc());
+    if (everything_seen) wait_for_news(deadline);
   }
 }
 

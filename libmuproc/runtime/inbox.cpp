@@ -102,22 +102,26 @@ bool Inbox::ready() {
   return false;
 }
 
-std::optional<Message> Inbox::pull() {
+InChannel* Inbox::next_channel() {
   for (;;) {
     if (some_dead_) drop_drained();
     ++pass_;
     InChannel* oldest = nullptr;
     for (const auto& channel : channels_)
       if (look(*channel) && (!oldest || channel->head.timestamp < oldest->head.timestamp)) oldest = channel.get();
-    if (!oldest) return std::nullopt;
     // Seen in this very pass: an earlier one may have become visible in a channel that was already passed.
-    if (oldest->seen_in_pass == pass_ && channels_.size() > 1) continue;
-    Message message = consume(*oldest);
-    if (message.body_) return message;
+    if (oldest && oldest->seen_in_pass == pass_ && channels_.size() > 1) continue;
+    return oldest;
   }
 }
 
-Message Inbox::consume(InChannel& channel) {
+std::optional<Message> Inbox::pull() {
+  while (InChannel* channel = next_channel())
+    if (auto message = consume(*channel)) return message;
+  return std::nullopt;
+}
+
+std::optional<Message> Inbox::consume(InChannel& channel) {
   Message message;
   std::string why_not;
   const std::uint64_t position = channel.reader.position();
@@ -127,13 +131,12 @@ Message Inbox::consume(InChannel& channel) {
     hooks_.corrupt(channel, position, why_not);
     channel.closed = true;
     add(own_->status().malformed, 1);
-    return {};
+    return std::nullopt;
   }
   if (channel.reader.advance(channel.head)) channel.peer->wake(shm::Asleep::for_room);
-  if (message.body_) {
-    add(own_->status().messages_received, 1);
-    add(own_->status().bytes_received, message.body_->bytes());
-  }
+  if (!message.body_) return std::nullopt;
+  add(own_->status().messages_received, 1);
+  add(own_->status().bytes_received, message.body_->bytes());
   return message;
 }
 

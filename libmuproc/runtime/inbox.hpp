@@ -61,6 +61,10 @@ class Inbox {
 
   bool notice_ready();
 
+  /// The channel whose record is the next to be consumed, or null.
+  InChannel* next_channel();
+  /// Nothing when its record was for another incarnation, or no message at all.
+  std::optional<Message> consume(InChannel& channel);
   /// The next message from a channel, or nothing now.
   std::optional<Message> pull();
   /// True when `pull` or `take_notice` may have something: a look at each channel, no system call.
@@ -86,7 +90,6 @@ class Inbox {
  private:
   bool deliverable(const Notice& notice);
   bool look(InChannel& channel);
-  Message consume(InChannel& channel);
   bool read_record(InChannel& channel, Message& message, std::string& why_not);
   void read_large(InChannel& channel, Body& body, std::size_t body_words);
   void close(std::size_t index);

@@ -112,8 +112,7 @@ void Runtime::check_slowly() {
     if (kit_.is_child && ::getppid() != kit_.broker_os_pid) end_with(Reason::broker_lost());
   }
   if (!kit_.is_child || directory_live_->lane.load(std::memory_order_acquire) > lane_.received()) {
-    lane_.pump();  // an outsider looks each time: nothing else tells it that the broker has gone
-    if (lane_.closed()) end_with(Reason::broker_lost());
+    hear_lane();  // an outsider looks each time: nothing else tells it that the broker has gone
   }
   settle_notices();
   if (!timers_.empty() && !firing_) {
@@ -130,6 +129,11 @@ void Runtime::check_slowly() {
     for (const auto& [id, deadline] : limits_)  // outer ones first: an outer limit that expires is the one that counts
       if (now >= deadline) throw LimitExpired{id};
   }
+}
+
+void Runtime::hear_lane() {
+  lane_.pump();
+  if (lane_.closed()) end_with(Reason::broker_lost());
 }
 
 void Runtime::throw_if_ending() {

@@ -66,7 +66,7 @@ class Runtime {
   /// What every runtime call begins with: news of the broker, timers, exit signals, limits.
   void check() {
     if (directory_live_->lane.load(std::memory_order_acquire) > lane_.received() || attention_ || interrupted_ ||
-        !timers_.empty())
+        !timers_.empty() || sleeper_.other_was_ready())
       check_slowly();
   }
   void sleep(Time duration);
@@ -146,6 +146,7 @@ class Runtime {
 
   [[noreturn]] static void wrong_thread();
   void check_slowly();
+  void hear_lane();
   void throw_if_ending();
   void hear(wire::FromBroker::Reader frame, std::vector<sys::UniqueFd>& fds);
   void hear_channel(wire::ChannelOpened::Reader channel, std::vector<sys::UniqueFd>& fds);

@@ -52,6 +52,7 @@ void Sleeper::sleep(std::optional<std::chrono::nanoseconds> deadline, int other_
   ::ppoll(wanted, other_fd >= 0 ? 2 : 1, deadline ? &left : nullptr, nullptr);
   std::uint64_t count;
   if (wanted[0].revents & POLLIN) [[maybe_unused]] auto got = ::read(eventfd_.get(), &count, sizeof count);
+  other_was_ready_ = wanted[1].revents != 0;
   status_.wakes.store(status_.wakes.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
 

@@ -36,6 +36,9 @@ class Sleeper {
   /// Sleeps through all news but the broker's, who writes the eventfd whatever the flag says.
   void nap(std::chrono::nanoseconds deadline, int other_fd) { sleep(deadline, other_fd); }
 
+  /// True when `other_fd` has ended the last sleep.
+  bool other_was_ready() const { return other_was_ready_; }
+
   int eventfd() const { return eventfd_.get(); }
   /// From now on everyone writes the eventfd: somebody else's loop polls it.
   void arm_for_ever();
@@ -61,6 +64,7 @@ class Sleeper {
   sys::UniqueFd eventfd_;
   shm::StatusBlock& status_;
   bool always_armed_ = false;
+  bool other_was_ready_ = false;
   bool may_spin_;
   unsigned spin_rounds_;
   unsigned unpaid_ = 0;
