@@ -32,6 +32,8 @@
 // Erlang: gen_server. cl-muproc: cl-muproc.generic-server.
 #pragma once
 
+#include <kj/exception.h>
+
 #include <muproc/carry.hpp>
 #include <muproc/self.hpp>
 
@@ -358,6 +360,8 @@ Arguments take_arguments(const FieldView* fields) {
     }(std::make_index_sequence<std::tuple_size_v<Arguments>>{});
   } catch (const ValueError& error) {
     throw BadArgument(error.what());
+  } catch (const kj::Exception& malformed) {
+    throw BadArgument(malformed.getDescription().cStr());
   }
 }
 

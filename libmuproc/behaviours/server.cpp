@@ -66,7 +66,7 @@ constexpr const char* k_bad_argument = "muproc::BadArgument";
 
 std::string error_text(const RequestHead& head, const Reason& error) {
   if (error.name() == k_other_signature && head.describe)
-    return "the server's is " + error.what() + ", the caller's " + head.describe() +
+    return "the server's is " + error.what() + ", the caller's " + std::string(head.name) + head.describe() +
            ": they were built from different versions";
   return error.name() + (error.what().empty() ? "" : ": " + error.what());
 }
@@ -212,10 +212,22 @@ class ServerRun {
     return nullptr;
   }
 
+  struct Asked {
+    std::uint64_t key = 0;
+    Reason stop;                            // of a stop
+    const HandlerFacts* handler = nullptr;  // of anything else but a start
+    std::array<FieldView, k_most_arguments> arguments;
+  };
+  /// A request that cannot be carried out, in the words of the answer.
+  struct Refused {
+    const char* type;
+    std::string what;
+  };
+
+  Asked read(const Message& message, bool is_call) const;
   void handle(const Message& message);
   void handle_call(const Message& message);
   void handle_cast(const Message& message);
-  void handle_request(const Known& handler, wire::Request::Reader request, const Message& message, Answer* answer);
   bool handle_exit(const Message& message);
   void handle_other(const Message& message);
   void terminate(const Reason& reason);
@@ -250,6 +262,46 @@ void ServerRun::terminate(const Reason& reason) {
   hooks_.terminate(server_, reason);
 }
 
+/// Throws Refused.
+ServerRun::Asked ServerRun::read(const Message& message, bool is_call) const {
+  if (!message.is<wire::Request>()) throw Refused{k_no_such_call, "a generic server answers to its handlers' stubs only"};
+  try {
+    message.check();
+    const auto request = message.as<wire::Request>();
+    const MumsgView arguments{capnp::AnyStruct::Reader(request)};  // a Request begins as a Mumsg does
+    static constexpr auto keys = [] {
+      std::array<std::uint64_t, k_most_arguments> all{};
+      for (unsigned i = 0; i < k_most_arguments; ++i) all[i] = argument_key(i);
+      return all;
+    }();
+    Asked asked;
+    asked.key = request.getKey();
+    const auto find_arguments = [&](unsigned count) {
+      if (!arguments.find_all(keys.data(), asked.arguments.data(), count))
+        throw Refused{k_bad_argument, "an argument is missing"};
+    };
+    if (is_call && asked.key == k_started_key) return asked;
+    if (is_call && asked.key == k_stop_key) {
+      find_arguments(1);
+      asked.stop = asked.arguments[0].as<Reason>();
+      return asked;
+    }
+    const Known* known = find(asked.key, is_call);
+    if (!known)
+      throw Refused{k_no_such_call, std::string("the server knows no ") + (is_call ? "call" : "cast") + " \"" +
+                                        wire::string(request.getName()) + '"'};
+    asked.handler = known->facts;
+    if (request.getSignature() != asked.handler->signature)
+      throw Refused{k_other_signature, std::string(known->name) + asked.handler->describe()};
+    find_arguments(asked.handler->arity);
+    return asked;
+  } catch (const kj::Exception& malformed) {
+    throw Refused{k_bad_argument, malformed.getDescription().cStr()};
+  } catch (const ValueError& error) {
+    throw Refused{k_bad_argument, error.what()};
+  }
+}
+
 void ServerRun::handle(const Message& message) {
   if (message.kind() == Message::Kind::call) return handle_call(message);
   if (message.kind() == Message::Kind::cast) return handle_cast(message);
@@ -259,28 +311,23 @@ void ServerRun::handle(const Message& message) {
 
 void ServerRun::handle_call(const Message& message) {
   Answer answer(self_, message.from(), message.ref());
-  if (!message.is<wire::Request>())
-    return answer.error(Reason::exception(k_no_such_call, "a generic server answers only to calls of its handlers"));
-  const auto request = message.as<wire::Request>();
-  if (request.getKey() == k_started_key) return answer.nothing();
-  if (request.getKey() == k_stop_key) {
-    // The answer is our end. What is no reason cannot come from `stop`.
-    const auto fields = request.getFields();
-    end = fields.size() == 1 && fields[0].isReason() ? wire::read(fields[0].getReason()) : Reason::normal();
-    return;
-  }
-  const Known* handler = find(request.getKey(), true);
-  if (!handler)
-    return answer.error(Reason::exception(k_no_such_call, "the server knows no call \"" +
-                                                              wire::string(request.getName()) + '"'));
   try {
-    handle_request(*handler, request, message, &answer);
+    const Asked asked = read(message, true);
+    if (asked.handler) {
+      asked.handler->run(server_, asked.arguments.data(), &answer);
+    } else if (asked.key == k_started_key) {
+      answer.nothing();
+    } else {
+      end = asked.stop;  // the answer is our end
+    }
+  } catch (const Refused& refused) {
+    answer.error(Reason::exception(refused.type, refused.what));
+  } catch (const BadArgument& bad) {
+    answer.error(Reason::exception(k_bad_argument, bad.what()));
   } catch (const ExitSignal&) {
     throw;  // the caller hears of our end
   } catch (const LimitExpired&) {
     throw;
-  } catch (const BadArgument& bad) {
-    answer.error(Reason::exception(k_bad_argument, bad.what()));
   } catch (...) {
     answer.error(reason_of_current_exception());
     throw;
@@ -288,35 +335,17 @@ void ServerRun::handle_call(const Message& message) {
 }
 
 void ServerRun::handle_cast(const Message& message) {
-  if (!message.is<wire::Request>()) return handle_other(message);
-  const auto request = message.as<wire::Request>();
-  const auto drop = [&](const std::string& why) {
-    self_.log().warn("dropped the cast {} of {}: {}", wire::view(request.getName()), to_string(message.from()), why);
+  const auto drop = [&](const char* type, const std::string& what) {
+    self_.log().warn("dropped a cast of {}: {}: {}", to_string(message.from()), type, what);
   };
-  const Known* handler = find(request.getKey(), false);
-  if (!handler) return drop("the server knows no such cast");
-  if (request.getSignature() != handler->facts->signature)
-    return drop("the server's takes " + handler->facts->describe() +
-                ", the sender's something else: they were built from different versions");
   try {
-    handle_request(*handler, request, message, nullptr);
+    const Asked asked = read(message, false);
+    asked.handler->run(server_, asked.arguments.data(), nullptr);
+  } catch (const Refused& refused) {
+    drop(refused.type, refused.what);
   } catch (const BadArgument& bad) {
-    drop(bad.what());
+    drop(k_bad_argument, bad.what());
   }
-}
-
-void ServerRun::handle_request(const Known& handler, wire::Request::Reader request, const Message& message,
-                               Answer* answer) {
-  const HandlerFacts& facts = *handler.facts;
-  if (request.getSignature() != facts.signature)
-    return answer->error(Reason::exception(k_other_signature, facts.describe()));
-  std::array<std::uint64_t, k_most_arguments> keys;
-  for (unsigned i = 0; i < k_most_arguments; ++i) keys[i] = argument_key(i);
-  std::array<FieldView, k_most_arguments> arguments;
-  // A Request begins as a Mumsg does.
-  const MumsgView fields(message.root().getAs<capnp::AnyStruct>());
-  if (!fields.find_all(keys.data(), arguments.data(), facts.arity)) throw BadArgument("an argument is missing");
-  facts.run(server_, arguments.data(), answer);
 }
 
 /// The end of a linked one, or an exit signal, at a server that traps exits. False when it is something else.
@@ -340,8 +369,13 @@ bool ServerRun::handle_exit(const Message& message) {
 
 void ServerRun::handle_other(const Message& message) {
   if (hooks_.handle_info) return hooks_.handle_info(server_, message);
-  self_.log().warn("dropped a message of {}: {}", to_string(message.from()),
-                   message.is_mumsg() ? to_string(message.mumsg().value()) : "of a type unknown here");
+  std::string text = "of a type that is unknown here";
+  try {
+    if (message.is_mumsg()) text = to_string(message.mumsg().value());
+  } catch (const kj::Exception&) {
+    text = "which is malformed";
+  }
+  self_.log().warn("dropped a message of {}: {}", to_string(message.from()), text);
 }
 
 }  // namespace
