@@ -40,15 +40,15 @@ ExitCode exit_code(wire::Error::Kind kind) {
 
 [[noreturn]] void fail(wire::FromBroker::Reader reply) {
   if (reply.isRefused())
-    throw Failure(ExitCode::request_failed, "the broker refuses: " + printable(wire::view(reply.getRefused())));
+    throw Failure(ExitCode::request_failed, "the broker refuses this tool: " + printable(wire::view(reply.getRefused())));
   const auto error = reply.getError();
   throw Failure(exit_code(error.getKind()), printable(wire::view(error.getText())));
 }
 
 }  // namespace
 
-BrokerClient::BrokerClient(std::string_view system) try
-    : folder_(folder_of(system)), socket_(wire::connect_control(folder_)) {
+BrokerClient::BrokerClient(std::string_view system, Patience patience) try
+    : folder_(folder_of(system)), patience_(patience), socket_(wire::connect_control(folder_)) {
   ::fcntl(socket_.fd(), F_SETFL, O_NONBLOCK);
   introduce();
 } catch (const NoSuchName& nobody) {

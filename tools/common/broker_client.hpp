@@ -25,15 +25,17 @@ inline constexpr std::chrono::seconds k_book_patience{10};
 
 class BrokerClient {
  public:
-  /// Joins the system of that name or path; empty: $MUPROC_SYSTEM, or the only one that runs.
-  explicit BrokerClient(std::string_view system);
+  /// Joins the system of that name or path; empty: $MUPROC_SYSTEM, or the only one that runs. `patience` is for this and
+  /// for each answer that takes no longer than looking something up.
+  explicit BrokerClient(std::string_view system, Patience patience = k_book_patience);
 
   const std::filesystem::path& folder() const { return folder_; }
   /// The system's name.
   std::string system() const;
 
   /// Sends the request that `fill` writes and returns the reply to it, which is no error.
-  wire::Frame ask(const std::function<void(wire::ToBroker::Builder)>& fill, Patience patience = k_book_patience);
+  wire::Frame ask(const std::function<void(wire::ToBroker::Builder)>& fill) { return ask(fill, patience_); }
+  wire::Frame ask(const std::function<void(wire::ToBroker::Builder)>& fill, Patience patience);
   /// All muprocs and supervisors of the system, as they are now.
   Nodes nodes();
 
@@ -49,6 +51,7 @@ class BrokerClient {
   bool wait_for(short events, Deadline until) const;
 
   std::filesystem::path folder_;
+  Patience patience_;
   wire::FrameSocket socket_;
   std::uint64_t last_id_ = 0;
 };

@@ -29,6 +29,9 @@ Node Nodes::find(std::string_view name) const {
       if (wire::view(port) == name) return node;
       names.push_back(wire::view(port));
     }
+  if (name.starts_with('<'))
+    throw Failure(ExitCode::request_failed,
+                  fmt::format("no muproc or supervisor with the pid {} lives", printable(name)));
   throw Failure(ExitCode::request_failed, fmt::format("no muproc or supervisor is named \"{}\"{}", printable(name),
                                                       printable(wire::did_you_mean(name, names))));
 }

@@ -54,7 +54,7 @@ const char* word(wire::ChildVerb::Verb verb) {
 }  // namespace
 
 std::string kill(const Context& context, const std::string& name) {
-  BrokerClient broker(context.system);
+  BrokerClient broker = context.broker();
   const Nodes nodes = broker.nodes();
   const Node node = find_living(nodes, name);
   broker.ask([&](wire::ToBroker::Builder request) { request.setKill(node.getPid()); });
@@ -63,7 +63,7 @@ std::string kill(const Context& context, const std::string& name) {
 
 std::string exit(const Context& context, const std::string& name, const std::string& reason) {
   const Reason why = reason_in(reason);
-  BrokerClient broker(context.system);
+  BrokerClient broker = context.broker();
   const Nodes nodes = broker.nodes();
   const Node node = find_living(nodes, name);
   broker.ask([&](wire::ToBroker::Builder request) {
@@ -76,9 +76,14 @@ std::string exit(const Context& context, const std::string& name, const std::str
 }
 
 std::string child_verb(const Context& context, const std::string& name, wire::ChildVerb::Verb verb) {
-  BrokerClient broker(context.system);
+  BrokerClient broker = context.broker();
   const Nodes nodes = broker.nodes();
-  const std::string child = name_of(nodes.find(name));
+  const Node node = nodes.find(name);
+  const std::string child = name_of(node);
+  if (node.getParent().size() == 0)
+    throw Failure(ExitCode::request_failed,
+                  fmt::format("{} has no supervisor that could {} it; \"muctl exit\" ends it{}", title(node),
+                              word(verb), wire::is_supervisor(node) ? ", \"muctl shutdown\" ends the system" : ""));
   const auto fill = [&](wire::ToBroker::Builder request) {
     auto asked = request.initChildVerb();
     asked.setName(wire::pointer(child));
@@ -96,7 +101,7 @@ std::string child_verb(const Context& context, const std::string& name, wire::Ch
 }
 
 std::string shut_down(const Context& context, bool wait) {
-  BrokerClient broker(context.system);
+  BrokerClient broker = context.broker();
   broker.ask([](wire::ToBroker::Builder request) { request.setShutdown(); });
   if (wait && !broker.wait_until_gone(context.timeout))
     throw Failure(ExitCode::timeout, fmt::format("{} has not ended within {}; it goes on ending", broker.system(),

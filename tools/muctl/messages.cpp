@@ -33,7 +33,7 @@ struct Receiver {
 };
 
 Receiver find_receiver(const Context& context, const std::string& name) {
-  BrokerClient broker(context.system);
+  BrokerClient broker = context.broker();
   const Nodes nodes = broker.nodes();
   const Node node = nodes.find(name);
   if (!wire::has_mailbox(node))
@@ -47,9 +47,9 @@ Receiver find_receiver(const Context& context, const std::string& name) {
 
 /// `body(self)` as a muproc that joins the system for this purpose.
 template <class Body>
-auto joined(const Receiver& receiver, Body&& body) {
+auto joined(const Context& context, const Receiver& receiver, Body&& body) {
   try {
-    Attachment self = attach(receiver.folder.string(), {.timeout = k_book_patience});
+    Attachment self = attach(receiver.folder.string(), {.timeout = context.short_patience()});
     return body(*self);
   } catch (const ExitSignal& signal) {
     throw Failure(signal.reason.is(Reason::Kind::broker_lost) ? ExitCode::no_system : ExitCode::request_failed,
@@ -113,7 +113,7 @@ Message await_answer(Self& self, const Receiver& receiver, Ref monitor) {
 std::string send(const Context& context, const std::string& name, const std::vector<std::string>& fields) {
   const Mumsg message = fields_in(fields);
   const Receiver receiver = find_receiver(context, name);
-  return joined(receiver, [&](Self& self) {
+  return joined(context, receiver, [&](Self& self) {
     self.send(receiver.pid, message);
     return sent(context, receiver);
   });
@@ -123,7 +123,7 @@ std::string call(const Context& context, const std::string& name, const std::vec
   const Mumsg message = fields_in(fields);
   const Receiver receiver = find_receiver(context, name);
   const auto patience = context.timeout.value_or(k_call_patience);
-  return joined(receiver, [&](Self& self) {
+  return joined(context, receiver, [&](Self& self) {
     const auto ask = [&] {
       const Ref monitor = self.monitor(receiver.pid);
       self.send(receiver.pid, message);

@@ -50,7 +50,7 @@ std::vector<std::string> row(const Node& node) {
 }  // namespace
 
 std::string ps(const Context& context) {
-  BrokerClient broker(context.system);
+  BrokerClient broker = context.broker();
   const Nodes nodes = broker.nodes();
   if (context.json) return json_rows(broker, nodes);
   Table table({"NAME", "PID", ">OSPID", "KIND", "STATE", ">RESTARTS", ">UPTIME", ">IN", ">OUT", ">STASH", "LAST EXIT"});

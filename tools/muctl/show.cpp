@@ -82,7 +82,7 @@ std::string sheet_of(const Nodes& nodes, const Node& node) {
 }  // namespace
 
 std::string show(const Context& context, const std::string& name) {
-  BrokerClient broker(context.system);
+  BrokerClient broker = context.broker();
   const Nodes nodes = broker.nodes();
   const Node node = nodes.find(name);
   if (!context.json) return sheet_of(nodes, node);

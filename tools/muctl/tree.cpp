@@ -60,7 +60,7 @@ void draw(Table& table, const Nodes& nodes, const Node& node, const std::string&
 }  // namespace
 
 std::string tree(const Context& context) {
-  BrokerClient broker(context.system);
+  BrokerClient broker = context.broker();
   const Nodes nodes = broker.nodes();
   if (context.json) return json_tree(broker, nodes);
   Table table({"NAME", "WHAT", "RESTART", "STATE", ">OSPID", ">RESTARTS", ">UPTIME"});

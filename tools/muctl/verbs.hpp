@@ -5,6 +5,8 @@
 // join the system as a temporary muproc, since messages go from muproc to muproc, not through the broker.
 #pragma once
 
+#include <algorithm>
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -17,6 +19,12 @@ struct Context {
   std::string system;  // empty: the one that runs
   bool json = false;
   Patience timeout;  // --timeout, when it was given
+
+  /// For what should take no time.
+  std::chrono::nanoseconds short_patience() const {
+    return std::min<std::chrono::nanoseconds>(timeout.value_or(k_book_patience), k_book_patience);
+  }
+  BrokerClient broker() const { return BrokerClient(system, short_patience()); }
 };
 
 std::string ps(const Context& context);
