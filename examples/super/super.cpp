@@ -1,4 +1,6 @@
 // The child of the talk's supervisor examples: says something again and again, until it is stopped.
+#include "super.hpp"
+
 #include <muproc/muproc.hpp>
 
 #include <chrono>
@@ -16,6 +18,8 @@ std::chrono::milliseconds period_from(const std::string& text) {
   return std::chrono::milliseconds(static_cast<long>(std::string(unit) == "ms" ? count : count * 1000));
 }
 
+}  // namespace
+
 void super_child(Self& self) {
   const auto period = period_from(self.args()["period"].as<std::string>());
   const auto symbol = self.args()["symbol"].as<std::string>();
@@ -29,7 +33,5 @@ void super_child(Self& self) {
     self.log().info("{}", symbol);
   }
 }
-
-}  // namespace
 
 MUPROC_ENTRY(super_child)
