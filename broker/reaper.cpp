@@ -134,8 +134,9 @@ void Reaper::bury(Muproc& muproc, const Reason& reason) {
   core_.vacate(dead->pid.slot(), reason, shm::SlotState::stopped);
   core_.directory.count_death();
   core_.log.info("{} has ended: {}", Core::name_of(*dead), to_string(reason));
-  tell_peers(*dead, reason);
+  // In this order: who has heard of the death must not find a channel to the dead that seems to be alive.
   close_channels(*dead, reason);
+  tell_peers(*dead, reason);
   if (dead->connection) close_connection(*dead->connection);
   dead->death.stop();
   if (!dead->when_ended) return;
