@@ -2,12 +2,15 @@
 #include <fmt/format.h>
 #include <sys/random.h>
 
+#include <atomic>
 #include <cstring>
+#include <vector>
 
 #include "broker/control.hpp"
 #include "shm/ring.hpp"
 #include "shm/segment.hpp"
 #include "sys/error.hpp"
+#include "wire/bounds.hpp"
 #include "wire/codec.hpp"
 
 namespace muproc::broker {
@@ -34,7 +37,16 @@ std::string why_no_record(const std::byte* ring, const Channel& channel, std::ui
   if (header.words > shm::max_record_words(channel.ring_size) ||
       offset + shm::record_size(header.words) > channel.ring_size)
     return fmt::format("a record of {} words", header.words);
-  return {};
+  if (header.flags & shm::k_flag_large) return {};  // it lies in memory of its sender, who may have changed it since
+  const std::size_t reference = header.flags & shm::k_flag_reference ? 1 : 0;
+  if (header.words < reference) return "a record without its reference";
+  std::vector<capnp::word> contents(header.words - reference);
+  std::memcpy(contents.data(), ring + offset + sizeof header + reference * 8, contents.size() * sizeof(capnp::word));
+  std::atomic_thread_fence(std::memory_order_acquire);
+  std::uint64_t mark;
+  std::memcpy(&mark, ring + offset, sizeof mark);
+  if (mark != header.mark) return {};  // written over meanwhile: it had been read
+  return wire::check_bounds(contents.data(), contents.size()) == wire::Bounds::malformed ? "contents that are no message" : "";
 }
 
 }  // namespace

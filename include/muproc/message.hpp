@@ -27,11 +27,25 @@ namespace muproc {
 namespace detail {
 class Runtime;
 class Inbox;
-struct Body;
-struct BodyRelease {
-  void operator()(Body* body) const noexcept;
+enum class MessageKind : std::uint64_t { message = 1, call = 2, cast = 3, reply = 4, error = 5 };
+
+/// What is known of a received packet; the runtime's Body, which owns the contents, begins with it.
+struct Envelope {
+  From from;
+  MessageKind kind = MessageKind::message;
+  std::uint64_t type_id = 0;
+  std::uint64_t ref = 0;
+  std::uint64_t timestamp = 0;
+  capnp::AnyPointer::Reader root;
+  const capnp::word* words = nullptr;  // of a message whose pointers were all checked: where they begin
 };
-using BodyPtr = std::unique_ptr<Body, BodyRelease>;
+inline const Envelope k_no_envelope;
+
+struct EnvelopeRelease {
+  void operator()(Envelope* envelope) const noexcept;
+};
+using EnvelopePtr = std::unique_ptr<Envelope, EnvelopeRelease>;
+struct Body;
 
 constexpr std::uint64_t field_key(std::string_view name) {
   std::uint64_t hash = 0xcbf29ce484222325;
@@ -88,7 +102,9 @@ class FieldView {
 class MumsgView {
  public:
   MumsgView() = default;
-  explicit MumsgView(capnp::AnyStruct::Reader mumsg) : mumsg_(mumsg) {}
+  /// `words`: where the message begins, when all its pointers were checked; else null.
+  explicit MumsgView(capnp::AnyStruct::Reader mumsg, const capnp::word* words = nullptr)
+      : mumsg_(mumsg), words_(words) {}
 
   std::optional<FieldView> find(std::string_view name) const;
   bool has(std::string_view name) const { return find(name).has_value(); }
@@ -103,29 +119,27 @@ class MumsgView {
 
  private:
   capnp::AnyStruct::Reader mumsg_;
+  const capnp::word* words_ = nullptr;
 };
 
 /// A received packet. Erlang: a message; cl-muproc: a mupacket.
 class Message {
  public:
-  enum class Kind : std::uint8_t { message = 1, call = 2, cast = 3, reply = 4, error = 5 };
+  using Kind = detail::MessageKind;
 
   Message() = default;
-  Message(Message&&) noexcept;
-  Message& operator=(Message&&) noexcept;
-  ~Message();
 
   /// The sender; nil when the system speaks.
-  From from() const { return from_; }
-  Kind kind() const { return kind_; }
+  From from() const { return envelope().from; }
+  Kind kind() const { return envelope().kind; }
   /// The Cap'n Proto type id of its contents.
-  std::uint64_t type_id() const { return type_id_; }
+  std::uint64_t type_id() const { return envelope().type_id; }
   /// The reference of a call or reply; 0 otherwise.
-  std::uint64_t ref() const { return ref_; }
+  std::uint64_t ref() const { return envelope().ref; }
 
   template <class T>
   bool is() const {
-    return type_id_ == capnp::typeId<T>();
+    return type_id() == capnp::typeId<T>();
   }
   /// Its contents as a T; throws ValueError when it is something else. Lives as long as the message.
   template <class T>
@@ -140,21 +154,24 @@ class Message {
   /// How long ago it was sent. cl-muproc: muproc-packet-age.
   std::chrono::nanoseconds age() const;
 
-  /// Its contents. Each pointer is checked when it is followed.
-  capnp::AnyPointer::Reader root() const;
-  /// Follows every pointer, once; throws kj::Exception when one leads outside. Done before a typed or `otherwise` clause
-  /// takes the message, and by receive_any.
-  void check() const;
+  /// Its contents. Of a large message, which lies in its sender's memory, each pointer is checked when it is followed;
+  /// all other messages were checked when they arrived.
+  capnp::AnyPointer::Reader root() const { return envelope().root; }
+  /// Follows every pointer of a large message, once; throws kj::Exception when one leads outside. Done before a typed or
+  /// `otherwise` clause takes the message, and by receive_any.
+  void check() const {
+    if (envelope_ && !envelope_->words) check_large();
+  }
 
  private:
   friend class detail::Runtime;
   friend class detail::Inbox;
-  From from_;
-  Kind kind_ = Kind::message;
-  std::uint64_t type_id_ = 0;
-  std::uint64_t ref_ = 0;
-  std::uint64_t timestamp_ = 0;
-  detail::BodyPtr body_;
+  explicit Message(detail::EnvelopePtr envelope) : envelope_(std::move(envelope)) {}
+  const detail::Envelope& envelope() const { return envelope_ ? *envelope_ : detail::k_no_envelope; }
+  detail::Body* body() const;
+  void check_large() const;
+
+  detail::EnvelopePtr envelope_;
 };
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ class Lease {
   Lease(const Lease&) = delete;
   Lease& operator=(const Lease&) = delete;
   ScratchLease& operator*() { return *lease_; }
-  capnp::MessageBuilder& builder() { return *lease_->builder(); }
+  capnp::MessageBuilder& builder() { return lease_->builder(); }
 
  private:
   Runtime& runtime_;

@@ -3,10 +3,13 @@
 
 #include <muproc/self.hpp>
 
+#include <bit>
 #include <cstring>
+#include <span>
 #include <string_view>
 
 #include "wire/codec.hpp"
+#include "wire/field_words.hpp"
 
 namespace muproc::detail {
 
@@ -34,5 +37,20 @@ inline void write(wire::Field::Builder to, const FieldArgument& value) {
     case Value::Kind::reason: return;  // always owned
   }
 }
+
+/// How many words a message of these fields has, written word by word; 0 when one of them needs a builder.
+inline std::size_t plain_words(std::span<const NamedArgument> fields) {
+  std::size_t words = wire::k_words_before_fields + fields.size() * wire::k_field_words;
+  for (const NamedArgument& field : fields) {
+    if (field.value.owned() || field.value.kind() == Value::Kind::data) return 0;
+    words += wire::text_words(field.name);
+    if (field.value.kind() == Value::Kind::text || field.value.kind() == Value::Kind::symbol)
+      words += wire::text_words(field.value.text());
+  }
+  return words;
+}
+
+/// Writes them: each word once and in order, as memory likes it that another core has read. `to` has `plain_words`.
+void write_plain(std::byte* to, std::span<const NamedArgument> fields);
 
 }  // namespace muproc::detail

@@ -1,10 +1,15 @@
 #include "runtime/body.hpp"
 
+#include <muproc/self.hpp>
+
 #include <cstring>
+
+#include "wire/bounds.hpp"
 
 namespace muproc::detail {
 
-void BodyRelease::operator()(Body* body) const noexcept {
+void EnvelopeRelease::operator()(Envelope* envelope) const noexcept {
+  auto* body = static_cast<Body*>(envelope);
   if (!body) return;
   if (body->pool) {
     body->pool->put(body);
@@ -17,7 +22,7 @@ Body::~Body() { close(); }
 
 kj::ArrayPtr<const capnp::word> Body::Reader::getSegment(unsigned id) {
   if (!body_.first_is_further) {
-    if (id == 0) return {body_.words.get(), body_.first_words};
+    if (id == 0) return {body_.own.get(), body_.first_words};
     --id;
   }
   return id < body_.further.size() ? body_.further[id] : nullptr;
@@ -30,20 +35,34 @@ std::size_t Body::bytes() const {
 }
 
 void Body::open() {
+  if (further.empty()) {
+    switch (wire::check_bounds(own.get(), first_words)) {
+      case wire::Bounds::inside:
+        // These words are private and were just looked at: nothing is checked a second time.
+        words = own.get();
+        root = capnp::AnyPointer::Reader(capnp::_::PointerReader::getRootUnchecked(words));
+        return;
+      case wire::Bounds::malformed: throw Error("contents that are no message");
+      case wire::Bounds::far: break;
+    }
+  }
   // The traversal limit guards against amplification; a reader may well look at everything several times.
   const std::uint64_t limit = 8 * (bytes() / sizeof(capnp::word)) + 65536;
   reader_.emplace(*this, capnp::ReaderOptions{limit, 64});
-  root_ = reader_->getRoot<capnp::AnyPointer>();
+  root = reader_->getRoot<capnp::AnyPointer>();
   checked_ = false;
 }
 
 void Body::check() {
-  if (!checked_) root_.targetSize();
+  if (checked_ || !reader_) return;
+  root.targetSize();
   checked_ = true;
 }
 
 void Body::close() {
-  root_ = {};
+  root = {};
+  words = nullptr;
+  if (!reader_ && !channel) return;
   reader_.reset();
   further.clear();
   first_is_further = false;
@@ -71,16 +90,17 @@ void BodyPool::put(Body* body) noexcept {
 
 BodyPtr compact(BodyPtr body) {
   if (!body || !body->pool) return body;
-  BodyPtr own(new Body(body->first_words));
-  own->first_words = body->first_words;
-  std::memcpy(own->words.get(), body->words.get(), body->first_words * sizeof(capnp::word));
-  own->further = std::move(body->further);
-  own->first_is_further = body->first_is_further;
-  own->channel = std::move(body->channel);
-  own->ticket = body->ticket;
-  own->extents = std::move(body->extents);
-  own->open();
-  return own;
+  BodyPtr copy(new Body(body->first_words));
+  static_cast<Envelope&>(*copy) = *body;
+  copy->first_words = body->first_words;
+  std::memcpy(copy->own.get(), body->own.get(), body->first_words * sizeof(capnp::word));
+  copy->further = std::move(body->further);
+  copy->first_is_further = body->first_is_further;
+  copy->channel = std::move(body->channel);
+  copy->ticket = body->ticket;
+  copy->extents = std::move(body->extents);
+  copy->open();
+  return copy;
 }
 
 }  // namespace muproc::detail

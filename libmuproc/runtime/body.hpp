@@ -17,22 +17,22 @@ namespace muproc::detail {
 
 struct BodyPool;
 
-struct Body {
+struct Body : Envelope {
   using Segment = kj::ArrayPtr<const capnp::word>;
 
-  explicit Body(std::size_t capacity_words) : words(new capnp::word[capacity_words]), capacity(capacity_words) {}
+  explicit Body(std::size_t capacity_words) : own(new capnp::word[capacity_words]), capacity(capacity_words) {}
   ~Body();
 
-  /// Ready to be read: `first_words` of `words` are the first segment, `further` the others.
+  /// Ready to be read: `first_words` of `own` are the first segment, `further` the others. Throws when the contents
+  /// are no message: kj::Exception, or Error.
   void open();
-  /// Visits every pointer, once; throws kj::Exception when one leads outside.
+  /// Visits every pointer of a large message, once; throws kj::Exception when one leads outside. (All others were
+  /// visited by `open`.)
   void check();
-  /// Each pointer is checked when it is followed; see `check` for all at once.
-  capnp::AnyPointer::Reader root() const { return root_; }
   void close();
   std::size_t bytes() const;
 
-  std::unique_ptr<capnp::word[]> words;
+  std::unique_ptr<capnp::word[]> own;
   std::size_t capacity;
   std::size_t first_words = 0;
   std::vector<Segment> further;
@@ -52,10 +52,11 @@ struct Body {
    private:
     const Body& body_;
   };
-  std::optional<Reader> reader_;
-  capnp::AnyPointer::Reader root_;
+  std::optional<Reader> reader_;  // none while one look at the whole was enough
   bool checked_ = false;
 };
+
+using BodyPtr = std::unique_ptr<Body, EnvelopeRelease>;
 
 /// Bodies that stay hot: one for each level of nested handlers.
 struct BodyPool {

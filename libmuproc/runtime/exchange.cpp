@@ -1,6 +1,7 @@
 // Messages out and in: the two halves of the message corridor that meet in a muproc.
 #include <algorithm>
 
+#include "runtime/arguments.hpp"
 #include "runtime/runtime.hpp"
 #include "sys/clock.hpp"
 
@@ -32,14 +33,9 @@ bool Runtime::send(Address to, ScratchLease& lease, std::uint64_t type_id, SendW
     send_to_self(lease, type_id, kind, ref);
     return true;
   }
-  shm::RecordHeader header{};
-  header.kind = static_cast<std::uint8_t>(kind);
-  header.flags = ref ? shm::k_flag_reference : 0;
-  header.target = static_cast<std::uint16_t>(target.incarnation());
-  header.type_id = type_id;
-
+  shm::RecordHeader header = header_for(target, type_id, kind, ref);
   OutChannel* channel = outbox_.find(target);
-  if (channel && directory_->alive(target) && try_send_once(target, *channel, lease, header, ref)) [[likely]] return true;
+  if (channel && directory_->alive(target) && try_send_once(*channel, lease, header, ref)) [[likely]] return true;
 
   const Time deadline = wait.kind == SendWait::Kind::within ? sys::monotonic() + wait.limit : Time::max();
   for (bool counted = false;;) {
@@ -48,23 +44,51 @@ bool Runtime::send(Address to, ScratchLease& lease, std::uint64_t type_id, SendW
       add(own_->status().sent_to_dead, 1);
       return true;
     }
-    if (try_send_once(target, *channel, lease, header, ref)) return true;
+    if (try_send_once(*channel, lease, header, ref)) return true;
     if (!std::exchange(counted, true)) add(own_->status().sends_blocked, 1);
     if (!wait_for_room(target, wait, deadline)) return false;
     channel = outbox_.find(target);  // it may have been closed while we waited
   }
 }
 
-bool Runtime::try_send_once(Pid, OutChannel& channel, ScratchLease& lease, shm::RecordHeader& header,
-                            std::uint64_t ref) {
-  header.timestamp = sys::ticks(directory_->use_tsc());
+bool Runtime::send_at_once(Address to, std::span<const NamedArgument> fields) {
+  check();
+  const std::size_t words = plain_words(fields);
+  const Pid target = resolve(to);
+  OutChannel* channel = outbox_.find(target);
+  if (!words || !channel || words > shm::max_record_words(channel->ring_size) || !directory_->alive(target)) return false;
+  std::byte* body = channel->writer.claim(words);
+  if (!body) return false;
+  write_plain(body, fields);
+  shm::RecordHeader header = header_for(target, capnp::typeId<wire::Mumsg>(), Message::Kind::message, 0);
+  header.timestamp = stamp();
+  channel->writer.commit(header, words);
+  sent(*channel, shm::record_size(words));
+  return true;
+}
+
+shm::RecordHeader Runtime::header_for(Pid to, std::uint64_t type_id, Message::Kind kind, std::uint64_t ref) const {
+  shm::RecordHeader header{};
+  header.kind = static_cast<std::uint8_t>(kind);
+  header.flags = ref ? shm::k_flag_reference : 0;
+  header.target = static_cast<std::uint16_t>(to.incarnation());
+  header.type_id = type_id;
+  return header;
+}
+
+bool Runtime::try_send_once(OutChannel& channel, ScratchLease& lease, shm::RecordHeader& header, std::uint64_t ref) {
+  header.timestamp = stamp();
   const std::uint64_t before = channel.writer.position();
   if (!outbox_.write(channel, lease, header, ref)) return false;
+  sent(channel, channel.writer.position() - before);
+  return true;
+}
+
+void Runtime::sent(OutChannel& channel, std::uint64_t bytes) {
   channel.peer->wake(shm::Asleep::for_news);
   shm::StatusBlock& status = own_->status();
   add(status.messages_sent, 1);
-  add(status.bytes_sent, channel.writer.position() - before);
-  return true;
+  add(status.bytes_sent, bytes);
 }
 
 /// Waits for a published cursor or a released block; meanwhile takes what arrives into the stash, so that two muprocs
@@ -124,29 +148,15 @@ OutChannel* Runtime::open_channel(Pid to) {
 }
 
 void Runtime::send_to_self(ScratchLease& lease, std::uint64_t type_id, Message::Kind kind, std::uint64_t ref) {
-  const auto segments = lease.builder()->getSegmentsForOutput();
-  std::size_t words = 0;
-  for (const auto& segment : segments) words += segment.size();
-  if (words * sizeof(capnp::word) > kit_.max_message + sys::k_page)
-    throw MessageTooLarge("a message of " + std::to_string(words * 8) + " bytes is larger than max_message");
-  Message message;
-  message.from_ = From(kit_.pid);
-  message.kind_ = kind;
-  message.type_id_ = type_id;
-  message.ref_ = ref;
-  message.timestamp_ = sys::ticks(directory_->use_tsc());
-  auto body = BodyPtr(new Body(words));
-  capnp::word* to = body->words.get();
-  std::copy(segments[0].begin(), segments[0].end(), to);
-  body->first_words = segments[0].size();
-  to += segments[0].size();
-  for (std::size_t i = 1; i < segments.size(); ++i) {
-    std::copy(segments[i].begin(), segments[i].end(), to);
-    body->further.emplace_back(to, segments[i].size());
-    to += segments[i].size();
-  }
+  outbox_.check_size(lease);
+  auto body = lease.copy();
+  body->from = From(kit_.pid);
+  body->kind = kind;
+  body->type_id = type_id;
+  body->ref = ref;
+  body->timestamp = stamp();
   body->open();
-  message.body_ = std::move(body);
+  Message message(std::move(body));
   add(own_->status().messages_sent, 1);
   if (!route_reply(message)) inbox_.push(std::move(message));
 }
@@ -197,10 +207,27 @@ bool Runtime::route_reply(Message& message) {
   if (message.kind() != Message::Kind::reply && message.kind() != Message::Kind::error) return false;
   const auto call = calls_.find(message.ref());
   if (call != calls_.end() && call->second.target == message.from() && !call->second.reply) {
-    message.body_ = compact(std::move(message.body_));
+    message = kept(std::move(message));
     call->second.reply = std::move(message);
   }
   return true;
+}
+
+/// Keeps a message beyond the pool that its contents were copied to.
+Message Runtime::kept(Message message) {
+  return Message(compact(BodyPtr(static_cast<Body*>(message.envelope_.release()))));
+}
+
+/// When something is sent: later than all that this muproc has sent or received, so that what follows from a message is
+/// never taken for older. The time-stamp counter alone, read as fast as it can be, would not promise that.
+std::uint64_t Runtime::stamp() {
+  // A sender's stamp from the future is a lie, and must not carry ours along; two cores' counters differ by less.
+  constexpr std::uint64_t k_honest = 100'000;
+  const std::uint64_t now = sys::unordered_ticks(directory_->use_tsc());
+  const std::uint64_t latest = inbox_.latest();
+  if (last_stamp_ < latest) last_stamp_ = latest;
+  last_stamp_ = now <= last_stamp_ && last_stamp_ - now < k_honest ? last_stamp_ + 1 : now;
+  return last_stamp_;
 }
 
 void Runtime::drain_to_stash() {
@@ -237,7 +264,7 @@ class Handling {
 }  // namespace
 
 void Runtime::run_clause(const ClauseTable::Entry& entry, Message message, void* result) {
-  const Handling handling(in_hand_, own_->status(), message, message.timestamp_);
+  const Handling handling(in_hand_, own_->status(), message, message.envelope().timestamp);
   entry.run(entry.slot, message, result);
 }
 
@@ -287,7 +314,7 @@ bool Runtime::receive(const ClauseTable& table, void* result) {
     bool everything_seen = true;
     unsigned pulled = 0;
     while (auto message = next_message()) {
-      const bool too_late = time_was_up && message->from() && message->timestamp_ > *time_was_up;
+      const bool too_late = time_was_up && message->from() && message->envelope().timestamp > *time_was_up;
       const auto [found, clause] = choose(*message);
       if (found == Match::yes) {
         run_clause(table.entries[clause], std::move(*message), result);
@@ -315,7 +342,7 @@ std::optional<Message> Runtime::receive_any(std::optional<Time> limit) {
   for (;; check()) {
     if (!inbox_.stash().empty()) return inbox_.take(inbox_.stash().begin());
     if (auto message = next_message()) {
-      message->body_ = compact(std::move(message->body_));  // it may outlive the pool
+      message = kept(std::move(*message));
       try {
         message->check();
       } catch (const kj::Exception& malformed) {

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "sys/clock.hpp"
+#include "wire/mumsg.capnp.h"
 
 namespace muproc::detail {
 namespace {
@@ -77,13 +78,13 @@ bool Inbox::notice_ready() {
 // ---- channels --------------------------------------------------------------------------------------------------------
 
 bool Inbox::look(InChannel& channel) {
-  if (channel.has_head || channel.closed) return channel.has_head;
+  if (channel.has_head || channel.closed || !channel.reader.anything()) return channel.has_head;
   switch (channel.reader.look(channel.head)) {
     case shm::RingReader::Look::nothing: return false;
     case shm::RingReader::Look::record:
       // A stamp from the future must not hold others back; with one channel there are no others.
-      if (channels_.size() > 1)
-        channel.head.timestamp = std::min(channel.head.timestamp, sys::ticks(directory_.use_tsc()));
+      if (channels_.size() > 1 && channel.head.timestamp > now_)
+        channel.head.timestamp = std::min(channel.head.timestamp, now_ = sys::ticks(directory_.use_tsc()));
       channel.has_head = true;
       channel.seen_in_pass = pass_;
       return true;
@@ -98,7 +99,7 @@ bool Inbox::look(InChannel& channel) {
 
 bool Inbox::ready() {
   for (const auto& channel : channels_)
-    if (look(*channel)) return true;
+    if (channel->has_head || (!channel->closed && channel->reader.anything())) return true;
   return false;
 }
 
@@ -122,43 +123,49 @@ std::optional<Message> Inbox::pull() {
 }
 
 std::optional<Message> Inbox::consume(InChannel& channel) {
-  Message message;
-  std::string why_not;
   const std::uint64_t position = channel.reader.position();
   channel.has_head = false;
-  const bool current = channel.head.target == static_cast<std::uint16_t>(self_.incarnation());
-  if (current && !read_record(channel, message, why_not)) {
-    hooks_.corrupt(channel, position, why_not);
-    channel.closed = true;
-    add(own_->status().malformed, 1);
-    return std::nullopt;
+  BodyPtr body;
+  if (channel.head.target == static_cast<std::uint16_t>(self_.incarnation())) {
+    std::string why_not;
+    body = read_record(channel, why_not);
+    if (!body) {
+      hooks_.corrupt(channel, position, why_not);
+      channel.closed = true;
+      add(own_->status().malformed, 1);
+      return std::nullopt;
+    }
   }
   if (channel.reader.advance(channel.head)) channel.peer->wake(shm::Asleep::for_room);
-  if (!message.body_) return std::nullopt;
+  if (!body) return std::nullopt;
+  latest_ = std::max(latest_, channel.head.timestamp);
   add(own_->status().messages_received, 1);
-  add(own_->status().bytes_received, message.body_->bytes());
-  return message;
+  add(own_->status().bytes_received, body->bytes());
+  return Message(std::move(body));
 }
 
-/// Copies the record out and opens it; false, with the reason, when it is malformed.
-bool Inbox::read_record(InChannel& channel, Message& message, std::string& why_not) {
+/// Copies the record out and opens it; null, with the reason, when it is malformed.
+BodyPtr Inbox::read_record(InChannel& channel, std::string& why_not) {
   const shm::RecordHeader& head = channel.head;
   const std::byte* from = channel.reader.body();
   std::size_t words = head.words;
-  message.from_ = From(channel.peer->pid);
-  message.kind_ = static_cast<Message::Kind>(head.kind);
-  message.type_id_ = head.type_id;
-  message.timestamp_ = head.timestamp;
+  std::uint64_t ref = 0;
   if (head.flags & shm::k_flag_reference) {
-    if (words < 1) return why_not = "a record without its reference", false;
-    std::memcpy(&message.ref_, from, 8);
+    if (words < 1) return why_not = "a record without its reference", nullptr;
+    std::memcpy(&ref, from, 8);
     from += 8;
     --words;
   }
   BodyPtr body = pool_.take(words);
-  std::memcpy(body->words.get(), from, words * 8);
+  std::memcpy(body->own.get(), from, words * 8);
   add(own_->status().bytes_copied_in, words * 8);
+  body->from = From(channel.peer->pid);
+  body->kind = static_cast<Message::Kind>(head.kind);
+  body->type_id = head.type_id;
+  body->ref = ref;
+  body->timestamp = head.timestamp;
   body->first_words = words;
+  // Of a large mumsg a clause looks only at what it uses; everything else is looked at before it is handed on.
   try {
     if (head.flags & shm::k_flag_large) {
       body->channel = channels_[static_cast<std::size_t>(
@@ -168,8 +175,7 @@ bool Inbox::read_record(InChannel& channel, Message& message, std::string& why_n
       read_large(channel, *body, words);
     }
     body->open();
-    // The clauses of a mumsg follow each pointer that they use, and nothing else looks inside before it is checked.
-    if (!message.is_mumsg()) body->check();
+    if (head.type_id != capnp::typeId<wire::Mumsg>()) body->check();
   } catch (const kj::Exception& malformed) {
     why_not = std::string("contents that are no message: ") + malformed.getDescription().cStr();
   } catch (const std::exception& malformed) {
@@ -177,23 +183,22 @@ bool Inbox::read_record(InChannel& channel, Message& message, std::string& why_n
   }
   if (!why_not.empty()) {
     body->channel.reset();  // the block stays in flight: its sender will be ended, and its memory with it
-    return false;
+    return nullptr;
   }
-  message.body_ = std::move(body);
-  return true;
+  return body;
 }
 
 /// The private copy begins with the table; what it says is checked before it is used.
 void Inbox::read_large(InChannel& channel, Body& body, std::size_t body_words) {
   shm::LargeTable table;
   if (body_words * 8 < sizeof table) throw Error("a large message without its table");
-  std::memcpy(&table, body.words.get(), sizeof table);
+  std::memcpy(&table, body.own.get(), sizeof table);
   const std::size_t table_words = (sizeof table + table.segments * sizeof(shm::LargeSegment)) / 8;
   if (table.segments > shm::k_max_large_segments || table.ticket >= shm::k_tickets || table_words > body_words)
     throw Error("a large message whose table cannot be");
   for (std::uint32_t i = 0; i < table.segments; ++i) {
     shm::LargeSegment segment;
-    std::memcpy(&segment, reinterpret_cast<const std::byte*>(body.words.get()) + sizeof table + i * sizeof segment,
+    std::memcpy(&segment, reinterpret_cast<const std::byte*>(body.own.get()) + sizeof table + i * sizeof segment,
                 sizeof segment);
     const std::byte* base;
     std::size_t size;
@@ -213,7 +218,7 @@ void Inbox::read_large(InChannel& channel, Body& body, std::size_t body_words) {
   body.ticket = table.ticket;
   body.first_words = body_words - table_words;
   body.first_is_further = body.first_words == 0;
-  std::memmove(body.words.get(), body.words.get() + table_words, body.first_words * 8);
+  std::memmove(body.own.get(), body.own.get() + table_words, body.first_words * 8);
 }
 
 void Inbox::drop_drained() {
@@ -255,15 +260,16 @@ void Inbox::count_stash() {
 }
 
 void Inbox::push(Message message) {
-  const std::size_t bytes = cost(message.body_.get());
+  const std::size_t bytes = cost(message.body());
   // A notice of the system is never lost for want of room.
-  if (message.from_ && stash_bytes_ + bytes > stash_limit_)
+  if (message.from() && stash_bytes_ + bytes > stash_limit_)
     throw StashFull("the stash is full: " + std::to_string(stash_.size()) + " messages, " +
                     std::to_string(stash_bytes_) + " bytes wait unmatched, the limit is " +
                     std::to_string(stash_limit_));
-  message.body_ = compact(std::move(message.body_));
-  if (!message.body_) message.body_ = BodyPtr(new Body(0));
-  message.body_->stash_order = ++pushed_;
+  BodyPtr body = compact(BodyPtr(static_cast<Body*>(message.envelope_.release())));
+  if (!body) body.reset(new Body(0));
+  body->stash_order = ++pushed_;
+  message.envelope_ = std::move(body);
   stash_bytes_ += bytes;
   stash_.push_back(std::move(message));
   count_stash();
@@ -272,13 +278,13 @@ void Inbox::push(Message message) {
 Inbox::Stash::iterator Inbox::pushed_after(std::uint64_t count) {
   if (count == 0) return stash_.begin();
   auto at = stash_.end();
-  while (at != stash_.begin() && std::prev(at)->body_->stash_order > count) --at;
+  while (at != stash_.begin() && std::prev(at)->body()->stash_order > count) --at;
   return at;
 }
 
 Message Inbox::take(Stash::iterator at) {
   Message message = std::move(*at);
-  stash_bytes_ -= cost(message.body_.get());
+  stash_bytes_ -= cost(message.body());
   stash_.erase(at);
   count_stash();
   return message;

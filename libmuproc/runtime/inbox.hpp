@@ -85,12 +85,14 @@ class Inbox {
   std::size_t discard();
 
   BodyPool& pool() { return pool_; }
+  /// The latest timestamp of what was consumed.
+  std::uint64_t latest() const { return latest_; }
   std::size_t channels() const { return channels_.size(); }
 
  private:
   bool deliverable(const Notice& notice);
   bool look(InChannel& channel);
-  bool read_record(InChannel& channel, Message& message, std::string& why_not);
+  BodyPtr read_record(InChannel& channel, std::string& why_not);
   void read_large(InChannel& channel, Body& body, std::size_t body_words);
   void close(std::size_t index);
   void drop_drained();
@@ -104,6 +106,8 @@ class Inbox {
   BodyPool pool_;
   std::vector<std::shared_ptr<InChannel>> channels_;
   std::uint64_t pass_ = 0;
+  std::uint64_t now_ = 0;  // some time ago
+  std::uint64_t latest_ = 0;
   bool some_dead_ = false;
   std::deque<Notice> notices_;
   Stash stash_;

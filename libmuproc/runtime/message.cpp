@@ -1,9 +1,12 @@
 // Reading messages: the out-of-line half of message.hpp.
 #include <muproc/message.hpp>
 
+#include <bit>
+
 #include "runtime/body.hpp"
 #include "runtime/runtime.hpp"
 #include "wire/codec.hpp"
+#include "wire/field_words.hpp"
 
 namespace muproc {
 
@@ -46,6 +49,39 @@ struct FieldReading {
     to.kind_ = K::nil;  // a kind of a later version
   }
 
+  /// The same from a message whose bounds were checked; false when it takes a reader.
+  static bool read(FieldView& to, const wire::FieldWords& from, unsigned i) {
+    using K = Value::Kind;
+    switch (from.which(i)) {
+      case wire::Field::NIL: to.kind_ = K::nil; return true;
+      case wire::Field::BOOLEAN:
+        to.kind_ = K::boolean;
+        to.boolean_ = from.boolean(i);
+        return true;
+      case wire::Field::INTEGER:
+        to.kind_ = K::integer;
+        to.integer_ = static_cast<std::int64_t>(from.value(i));
+        return true;
+      case wire::Field::REAL:
+        to.kind_ = K::real;
+        to.real_ = std::bit_cast<double>(from.value(i));
+        return true;
+      case wire::Field::PID:
+        to.kind_ = K::pid;
+        to.bits_ = from.value(i);
+        return true;
+      case wire::Field::SYMBOL:
+      case wire::Field::TEXT: {
+        const auto text = from.text(i);
+        if (!text) return false;
+        to.kind_ = from.which(i) == wire::Field::TEXT ? K::text : K::symbol;
+        to.text_ = *text;
+        return true;
+      }
+      default: return false;
+    }
+  }
+
   /// Followed to its end here, where malformed contents are the sender's affair, so that a handler never meets them.
   static void composite(FieldView& to, Value::Kind kind) {
     to.kind_ = kind;
@@ -55,7 +91,18 @@ struct FieldReading {
   static wire::Field::Reader field(const FieldView& view) { return view.field_.as<wire::Field>(); }
 };
 
-Value FieldView::value() const { return kind_ == Value::Kind::nil ? Value() : wire::read(FieldReading::field(*this)); }
+Value FieldView::value() const {
+  switch (kind_) {
+    case Value::Kind::nil: return {};
+    case Value::Kind::boolean: return boolean_;
+    case Value::Kind::integer: return integer_;
+    case Value::Kind::real: return real_;
+    case Value::Kind::symbol: return Symbol(std::string(text_));
+    case Value::Kind::text: return std::string(text_);
+    case Value::Kind::pid: return Pid(bits_);
+    default: return wire::read(FieldReading::field(*this));
+  }
+}
 
 bool FieldView::equals(std::string_view other) const {
   if (kind_ == Value::Kind::symbol || kind_ == Value::Kind::text) return text_ == other;
@@ -77,20 +124,34 @@ std::uint64_t FieldView::structure_type() const {
   return kind_ == Value::Kind::structure ? FieldReading::field(*this).getStructure().getTypeId() : 0;
 }
 
+namespace {
+
+/// Which of so many fields has the key; `size` when none has. Senders mostly name the fields in the order in which they
+/// are asked for: `likely` is looked at first.
+template <class KeyOf>
+unsigned find_key(std::uint64_t key, unsigned likely, unsigned size, const KeyOf& key_of) {
+  if (likely < size && key_of(likely) == key) return likely;
+  unsigned at = 0;
+  while (at < size && key_of(at) != key) ++at;
+  return at;
+}
+
+}  // namespace
+
 bool MumsgView::find_all(const std::uint64_t* keys, FieldView* fields, unsigned count) const {
-  const auto list = mumsg_.as<wire::Mumsg>().getFields();
-  const unsigned size = list.size();
-  for (unsigned i = 0; i < count; ++i) {
-    // Senders mostly name the fields in the order in which they are asked for.
-    if (i < size) {
-      if (const auto field = list[i]; field.getKey() == keys[i]) {
-        FieldReading::read(fields[i], field);
-        continue;
-      }
+  if (const auto words = words_ ? wire::FieldWords::of(words_) : std::nullopt) {
+    unsigned i = 0;
+    for (; i < count; ++i) {
+      const unsigned at = find_key(keys[i], i, words->size(), [&](unsigned n) { return words->key(n); });
+      if (at == words->size()) return false;
+      if (!FieldReading::read(fields[i], *words, at)) break;
     }
-    unsigned at = 0;
-    while (at < size && list[at].getKey() != keys[i]) ++at;
-    if (at == size) return false;
+    if (i == count) return true;
+  }
+  const auto list = mumsg_.as<wire::Mumsg>().getFields();
+  for (unsigned i = 0; i < count; ++i) {
+    const unsigned at = find_key(keys[i], i, list.size(), [&](unsigned n) { return list[n].getKey(); });
+    if (at == list.size()) return false;
     FieldReading::read(fields[i], list[at]);
   }
   return true;
@@ -112,26 +173,20 @@ unsigned MumsgView::size() const { return mumsg_.as<wire::Mumsg>().getFields().s
 
 Mumsg MumsgView::value() const { return wire::read(mumsg_.as<wire::Mumsg>()); }
 
-Message::Message(Message&&) noexcept = default;
-Message& Message::operator=(Message&&) noexcept = default;
-Message::~Message() = default;
-
-bool Message::is_mumsg() const { return type_id_ == capnp::typeId<wire::Mumsg>(); }
+bool Message::is_mumsg() const { return type_id() == capnp::typeId<wire::Mumsg>(); }
 
 MumsgView Message::mumsg() const {
   if (!is_mumsg()) throw ValueError("the message is no mumsg");
-  return MumsgView(root().getAs<capnp::AnyStruct>());
+  return MumsgView(root().getAs<capnp::AnyStruct>(), envelope().words);
 }
 
-capnp::AnyPointer::Reader Message::root() const { return body_ ? body_->root() : capnp::AnyPointer::Reader(); }
+detail::Body* Message::body() const { return static_cast<detail::Body*>(envelope_.get()); }
 
-void Message::check() const {
-  if (body_) body_->check();
-}
+void Message::check_large() const { body()->check(); }
 
 std::chrono::nanoseconds Message::age() const {
   const auto* runtime = detail::Runtime::current();
-  return runtime ? runtime->directory().age(timestamp_) : std::chrono::nanoseconds(0);
+  return runtime ? runtime->directory().age(envelope().timestamp) : std::chrono::nanoseconds(0);
 }
 
 }  // namespace muproc

@@ -37,33 +37,75 @@ Outbox::Outbox(std::shared_ptr<shm::OwnSegment> own, std::uint64_t max_message, 
       hooks_(std::move(hooks)),
       arena_(own_->arena(), shm::k_arena_size) {}
 
-Outbox::~Outbox() {
-  for (ScratchLease* lease : free_leases_) delete lease;
-}
-
 // ---- building --------------------------------------------------------------------------------------------------------
 
-ScratchLease* Outbox::lease() {
-  ScratchLease* lease;
-  if (free_leases_.empty()) {
-    lease = new ScratchLease;
-    lease->words = std::make_unique<capnp::word[]>(ScratchLease::k_words);
-  } else {
-    lease = free_leases_.back();
-    free_leases_.pop_back();
+ScratchLease::ScratchLease(Outbox& outbox) : outbox_(outbox), words_(new capnp::word[k_words]()) {
+  builder_.emplace(outbox_, kj::arrayPtr(words_.get(), k_words));
+}
+
+std::optional<ScratchLease::Small> ScratchLease::small() {
+  const auto segments = builder_->getSegmentsForOutput();
+  if (segments.size() != 1 || segments[0].begin() != words_.get()) return std::nullopt;
+  std::uint64_t root;
+  std::memcpy(&root, words_.get(), sizeof root);
+  // The offset, in words from behind the root pointer, is what moves; a struct without any words has none.
+  if (const std::int32_t offset = static_cast<std::int32_t>(root); offset >= 0 && root != 0)
+    root -= std::uint64_t{begin_ - 1} << 2;
+  return Small{root, {words_.get() + begin_, segments[0].end()}};
+}
+
+std::size_t ScratchLease::words() {
+  std::size_t words = 0;
+  for (const auto& segment : builder_->getSegmentsForOutput()) words += segment.size();
+  return words - (begin_ - 1);
+}
+
+BodyPtr ScratchLease::copy() {
+  if (const auto message = small()) {
+    BodyPtr body(new Body(message->words()));
+    body->first_words = message->words();
+    std::memcpy(static_cast<void*>(body->own.get()), &message->root, sizeof message->root);
+    std::copy(message->rest.begin(), message->rest.end(), body->own.get() + 1);
+    return body;
   }
-  new (lease->place) ScratchBuilder(*this, {lease->words.get(), ScratchLease::k_words});
+  const auto segments = builder_->getSegmentsForOutput();
+  std::size_t words = 0;
+  for (const auto& segment : segments) words += segment.size();
+  BodyPtr body(new Body(words));
+  body->first_words = segments[0].size();
+  capnp::word* to = std::copy(segments[0].begin(), segments[0].end(), body->own.get());
+  for (const auto& segment : segments.slice(1, segments.size())) {
+    body->further.emplace_back(to, segment.size());
+    to = std::copy(segment.begin(), segment.end(), to);
+  }
+  return body;
+}
+
+void ScratchLease::clear() noexcept {
+  const auto segments = builder_->getSegmentsForOutput();
+  if (segments.size() == 0) return;
+  const std::size_t end = segments[0].size();
+  words_[0] = {};
+  std::memset(&words_[begin_], 0, (end - begin_) * sizeof(capnp::word));
+  if (segments.size() == 1 && end <= k_wander && builder_->blocks().empty() && !builder_->moved_first) {
+    begin_ = end;
+    return;
+  }
+  outbox_.release(builder_->blocks());
+  builder_.emplace(outbox_, kj::arrayPtr(words_.get(), k_words));
+  begin_ = 1;
+}
+
+ScratchLease* Outbox::lease() {
+  if (free_leases_.empty()) return new ScratchLease(*this);
+  ScratchLease* lease = free_leases_.back().release();
+  free_leases_.pop_back();
   return lease;
 }
 
 void Outbox::give_back(ScratchLease* lease) noexcept {
-  ScratchBuilder* builder = lease->builder();
-  const auto segments = builder->getSegmentsForOutput();
-  if (segments.size() > 0 && segments[0].begin() == lease->words.get())
-    std::memset(lease->words.get(), 0, segments[0].size() * sizeof(capnp::word));
-  release(builder->blocks());
-  builder->~ScratchBuilder();
-  free_leases_.push_back(lease);
+  lease->clear();
+  free_leases_.emplace_back(lease);
 }
 
 shm::Block Outbox::allocate(std::size_t bytes) {
@@ -135,16 +177,19 @@ void Outbox::reclaim(OutChannel& channel) {
 
 // ---- writing ---------------------------------------------------------------------------------------------------------
 
-bool Outbox::write(OutChannel& channel, ScratchLease& lease, shm::RecordHeader header, std::uint64_t ref) {
-  ScratchBuilder& builder = *lease.builder();
-  const auto segments = builder.getSegmentsForOutput();
+bool Outbox::write(OutChannel& channel, ScratchLease& lease, const shm::RecordHeader& header, std::uint64_t ref) {
   const std::size_t ref_words = header.flags & shm::k_flag_reference ? 1 : 0;
-  if (segments.size() > 1 || segments[0].size() + ref_words > shm::max_record_words(channel.ring_size) ||
-      segments[0].begin() != lease.words.get())
+  const auto small = lease.small();
+  if (!small || small->words() + ref_words > shm::max_record_words(channel.ring_size)) [[unlikely]]
     return write_large(channel, lease, header, ref);
-  const std::span<const std::byte> parts[] = {std::as_bytes(std::span(&ref, ref_words)), bytes_of(segments[0])};
-  if (ref_words) return channel.writer.write(header, parts);
-  return channel.writer.write(header, std::span(parts + 1, 1));
+  const std::size_t words = small->words() + ref_words;
+  std::byte* to = channel.writer.claim(words);
+  if (!to) return false;
+  if (ref_words) std::memcpy(std::exchange(to, to + 8), &ref, 8);
+  std::memcpy(std::exchange(to, to + 8), &small->root, 8);
+  std::memcpy(to, small->rest.data(), small->rest.size_bytes());
+  channel.writer.commit(header, words);
+  return true;
 }
 
 bool Outbox::write_large(OutChannel& channel, ScratchLease& lease, shm::RecordHeader header, std::uint64_t ref) {
@@ -154,11 +199,11 @@ bool Outbox::write_large(OutChannel& channel, ScratchLease& lease, shm::RecordHe
   if (!free_tickets) return false;
   const auto ticket = static_cast<std::uint32_t>(std::countr_zero(free_tickets));
 
-  ScratchBuilder& builder = *lease.builder();
+  ScratchBuilder& builder = lease.builder();
   auto segments = builder.getSegmentsForOutput();
   auto& blocks = builder.blocks();
-  const bool scratch_first = segments[0].begin() == lease.words.get();
-  std::span<const std::byte> first = scratch_first ? bytes_of(segments[0]) : std::span<const std::byte>();
+  // The first segment is scratch memory, with what was sent before and is zero now.
+  std::span<const std::byte> first = bytes_of(segments[0]);
   shm::LargeSegment table[shm::k_max_large_segments];
   std::uint32_t count = 0;
 
@@ -174,7 +219,7 @@ bool Outbox::write_large(OutChannel& channel, ScratchLease& lease, shm::RecordHe
     table[count++] = {builder.moved_first->extent, 0, builder.moved_first->offset, first.size() / 8};
     first = {};
   }
-  for (std::size_t i = scratch_first ? 1 : 0; i < segments.size(); ++i) {
+  for (std::size_t i = 1; i < segments.size(); ++i) {
     const auto* data = reinterpret_cast<const std::byte*>(segments[i].begin());
     const auto block = std::find_if(blocks.begin(), blocks.end(), [&](const auto& b) { return b.data == data; });
     if (count == shm::k_max_large_segments || block == blocks.end())
@@ -201,11 +246,10 @@ bool Outbox::write_large(OutChannel& channel, ScratchLease& lease, shm::RecordHe
 }
 
 void Outbox::check_size(ScratchLease& lease) const {
-  std::uint64_t words = 0;
-  for (const auto& segment : lease.builder()->getSegmentsForOutput()) words += segment.size();
+  const std::uint64_t bytes = lease.words() * sizeof(capnp::word);
   // The limit is on what the user put in; its pointers and tags may come on top.
-  if (words * sizeof(capnp::word) > max_message_ + sys::k_page)
-    throw MessageTooLarge("a message of " + std::to_string(words * 8) + " bytes is larger than max_message, " +
+  if (bytes > max_message_ + sys::k_page)
+    throw MessageTooLarge("a message of " + std::to_string(bytes) + " bytes is larger than max_message, " +
                           std::to_string(max_message_));
 }
 

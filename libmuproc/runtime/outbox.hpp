@@ -11,11 +11,13 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
 #include <muproc/self.hpp>
 
+#include "runtime/body.hpp"
 #include "runtime/peer.hpp"
 #include "shm/directory.hpp"
 
@@ -38,12 +40,40 @@ class ScratchBuilder : public capnp::MessageBuilder {
   std::vector<shm::Block> blocks_;
 };
 
-/// Scratch memory with the place for a builder; always zeroed between uses, and only as far as it was used.
-struct ScratchLease {
+/// Scratch memory with a builder, for one message after the other.
+///
+/// Making a builder costs more than building a small message, so it stays: each message is appended behind the one
+/// before, and what was sent is zeroed and lies unused until the builder is made anew, before it has wandered out of the
+/// cache. The root pointer, at the beginning, is the new message's each time.
+class ScratchLease {
+ public:
   static constexpr std::size_t k_words = 3840;  // a default ring's record less a full table of segments
-  std::unique_ptr<capnp::word[]> words;
-  alignas(ScratchBuilder) std::byte place[sizeof(ScratchBuilder)];
-  ScratchBuilder* builder() { return reinterpret_cast<ScratchBuilder*>(place); }
+
+  explicit ScratchLease(Outbox& outbox);
+  ScratchBuilder& builder() { return *builder_; }
+
+  /// A message that is all in scratch memory: its root pointer and what comes behind it. Pointers are relative, so it
+  /// may be copied to one piece.
+  struct Small {
+    std::uint64_t root;
+    std::span<const capnp::word> rest;
+    std::size_t words() const { return 1 + rest.size(); }
+  };
+  std::optional<Small> small();
+  /// What was built, in words.
+  std::size_t words();
+  /// All of it in private memory, not opened yet.
+  BodyPtr copy();
+  /// Forgets what was built.
+  void clear() noexcept;
+
+ private:
+  static constexpr std::size_t k_wander = 512;  // words, of a first-level cache that holds some 4,000
+
+  Outbox& outbox_;
+  std::unique_ptr<capnp::word[]> words_;
+  std::optional<ScratchBuilder> builder_;
+  std::size_t begin_ = 1;  // where the message's first object is put: behind the root pointer and what was sent
 };
 
 class Outbox {
@@ -55,7 +85,6 @@ class Outbox {
   };
 
   Outbox(std::shared_ptr<shm::OwnSegment> own, std::uint64_t max_message, Hooks hooks);
-  ~Outbox();
 
   // -- building
   ScratchLease* lease();
@@ -76,20 +105,21 @@ class Outbox {
   /// The kernel has reported the receiver dead.
   void close(Pid to);
 
+  /// Throws MessageTooLarge.
+  void check_size(ScratchLease& lease) const;
   /// Writes the message into the channel if there is room now; the blocks go along with it.
-  bool write(OutChannel& channel, ScratchLease& lease, shm::RecordHeader header, std::uint64_t ref);
+  bool write(OutChannel& channel, ScratchLease& lease, const shm::RecordHeader& header, std::uint64_t ref);
   /// Takes back the blocks of what receivers have released.
   void reclaim(OutChannel& channel);
 
  private:
   bool write_large(OutChannel& channel, ScratchLease& lease, shm::RecordHeader header, std::uint64_t ref);
-  void check_size(ScratchLease& lease) const;
 
   std::shared_ptr<shm::OwnSegment> own_;
   std::uint64_t max_message_;
   Hooks hooks_;
   shm::Arena arena_;
-  std::vector<ScratchLease*> free_leases_;
+  std::vector<std::unique_ptr<ScratchLease>> free_leases_;
   std::vector<std::unique_ptr<OutChannel>> by_slot_;
   std::unordered_map<std::size_t, std::vector<std::size_t>> free_rings_;
   std::size_t rings_end_ = shm::k_rings_offset;

@@ -16,13 +16,15 @@
 #include "shm/ring.hpp"
 #include "shm/segment.hpp"
 #include "sys/fd.hpp"
+#include "sys/fence.hpp"
 #include "sys/mapping.hpp"
 
 namespace muproc::detail {
 
 struct Peer {
-  Peer(Pid who, int segment_fd, sys::UniqueFd its_eventfd)
-      : pid(who), segment(segment_fd, who), eventfd(std::move(its_eventfd)) {}
+  /// `asymmetric_fences`: what the directory says, in a process that has joined them.
+  Peer(Pid who, int segment_fd, sys::UniqueFd its_eventfd, bool asymmetric_fences = false)
+      : pid(who), segment(segment_fd, who), eventfd(std::move(its_eventfd)), asymmetric_fences_(asymmetric_fences) {}
 
   Pid pid;
   shm::PeerSegment segment;
@@ -32,11 +34,14 @@ struct Peer {
   /// Call after publishing something that the peer may be waiting for.
   void wake(shm::Asleep at_least) const {
     // [SYNC sleep.asleep] The fence orders what was published before the look at the flag; its counterpart is in
-    // Sleeper::sleep.
-    std::atomic_thread_fence(std::memory_order_seq_cst);
+    // Sleeper::wait.
+    sys::light_fence(asymmetric_fences_);
     if (segment.status().asleep.load(std::memory_order_relaxed) >= static_cast<std::uint32_t>(at_least))
       sys::signal_eventfd(eventfd.get());
   }
+
+ private:
+  bool asymmetric_fences_;
 };
 
 /// From a peer to us: we own the cursor, it owns the ring.

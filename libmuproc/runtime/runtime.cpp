@@ -13,7 +13,7 @@
 
 namespace muproc::detail {
 
-thread_local Runtime* Runtime::current_ = nullptr;
+constinit thread_local Runtime* Runtime::current_ = nullptr;
 bool Runtime::forked_ = false;
 
 // In a process that was forked from a muproc: no muproc, unless it joins as one of its own.
@@ -31,7 +31,7 @@ Runtime::Runtime(Kit kit, wire::FrameSocket socket, std::uint64_t frames_receive
       directory_(std::move(directory)),
       directory_live_(&directory_->live(kit_.pid.slot())),
       log_(make_log(kit_.name, kit_.error_stream)),
-      sleeper_(std::move(eventfd), own_->status()),
+      sleeper_(std::move(eventfd), own_->status(), directory_->asymmetric_fences()),
       lane_(std::move(socket), [this](auto frame, auto& fds) { hear(frame, fds); }),
       inbox_(own_, *directory_, kit_.pid, kit_.stash_limit,
              {.corrupt =
@@ -89,6 +89,7 @@ Runtime::Runtime(Kit kit, wire::FrameSocket socket, std::uint64_t frames_receive
   static std::once_flag once;
   std::call_once(once, [] { ::pthread_atfork(nullptr, nullptr, note_fork); });
   if (current_) throw Error("this thread is a muproc already");
+  if (directory_->asymmetric_fences()) sys::join_asymmetric_fences();
   forked_ = false;
   lane_.count_received(frames_received);
   own_->status().traps_exits.store(trap_exits_, std::memory_order_relaxed);
@@ -246,7 +247,7 @@ std::shared_ptr<Peer> Runtime::meet(Pid pid, int segment_fd, sys::UniqueFd event
   auto& known = peers_[pid];
   if (auto peer = known.lock()) return peer;
   std::erase_if(peers_, [&](const auto& entry) { return entry.first != pid && entry.second.expired(); });
-  auto peer = std::make_shared<Peer>(pid, segment_fd, std::move(eventfd));
+  auto peer = std::make_shared<Peer>(pid, segment_fd, std::move(eventfd), directory_->asymmetric_fences());
   peers_[pid] = peer;
   return peer;
 }
@@ -276,18 +277,17 @@ Message Runtime::make_notice(const Notice& notice) {
 
   capnp::MallocMessageBuilder builder;
   wire::write(builder.initRoot<wire::Mumsg>(), fields);
-  Message message;
-  message.type_id_ = capnp::typeId<wire::Mumsg>();
-  message.timestamp_ = sys::ticks(directory_->use_tsc());
   // One segment: copied through a canonical size.
   capnp::MallocMessageBuilder flat(static_cast<unsigned>(builder.getRoot<capnp::AnyPointer>().targetSize().wordCount + 1));
   flat.setRoot(builder.getRoot<wire::Mumsg>().asReader());
   const auto segment = flat.getSegmentsForOutput()[0];
-  message.body_ = BodyPtr(new Body(segment.size()));
-  message.body_->first_words = segment.size();
-  std::copy(segment.begin(), segment.end(), message.body_->words.get());
-  message.body_->open();
-  return message;
+  BodyPtr body(new Body(segment.size()));
+  body->type_id = capnp::typeId<wire::Mumsg>();
+  body->timestamp = stamp();
+  body->first_words = segment.size();
+  std::copy(segment.begin(), segment.end(), body->own.get());
+  body->open();
+  return Message(std::move(body));
 }
 
 }  // namespace muproc::detail

@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -108,6 +109,9 @@ class Runtime {
 
   // -- messages
   bool send(Address to, ScratchLease& lease, std::uint64_t type_id, SendWait wait, Message::Kind kind, std::uint64_t ref);
+  /// Sends a mumsg of plain values straight into an open channel that has room. False, with nothing done, when it is not
+  /// that simple: then build it and `send`.
+  bool send_at_once(Address to, std::span<const NamedArgument> fields);
   ScratchLease* lease() { return outbox_.lease(); }
   void give_back(ScratchLease* lease) noexcept { outbox_.give_back(lease); }
   bool receive(const ClauseTable& table, void* result);
@@ -157,11 +161,15 @@ class Runtime {
   std::shared_ptr<Peer> meet(Pid pid, int segment_fd, sys::UniqueFd eventfd);
   wire::Frame ask(capnp::MessageBuilder& message);
 
-  bool try_send_once(Pid to, OutChannel& channel, ScratchLease& lease, shm::RecordHeader& header, std::uint64_t ref);
+  shm::RecordHeader header_for(Pid to, std::uint64_t type_id, Message::Kind kind, std::uint64_t ref) const;
+  bool try_send_once(OutChannel& channel, ScratchLease& lease, shm::RecordHeader& header, std::uint64_t ref);
+  void sent(OutChannel& channel, std::uint64_t bytes);
   bool wait_for_room(Pid to, SendWait wait, Time deadline);
   OutChannel* open_channel(Pid to);
   void send_to_self(ScratchLease& lease, std::uint64_t type_id, Message::Kind kind, std::uint64_t ref);
 
+  std::uint64_t stamp();
+  static Message kept(Message message);
   std::optional<Message> next_message();
   bool route_reply(Message& message);
   enum class Match { no, yes, malformed };
@@ -174,7 +182,7 @@ class Runtime {
   void drain_to_stash();
 
   // Looked at in every runtime call: worth a word of the static TLS block.
-  static thread_local Runtime* current_ __attribute__((tls_model("initial-exec")));
+  static constinit thread_local Runtime* current_ __attribute__((tls_model("initial-exec")));
   static bool forked_;
   friend void note_fork();
 
@@ -193,6 +201,7 @@ class Runtime {
   std::vector<std::pair<std::uint64_t, Time>> limits_;  // id and deadline; inner ones last
   std::uint64_t last_limit_ = 0;
   std::uint64_t last_ref_ = 0;
+  std::uint64_t last_stamp_ = 0;
   std::map<std::uint64_t, Call> calls_;
   std::vector<const Message*> in_hand_;
   std::optional<Reason> ending_;

@@ -128,7 +128,7 @@ int Self::event_fd() { return Runtime::of(*this).event_fd(); }
 namespace detail {
 
 Outgoing::Outgoing(Self& self)
-    : self_(self), lease_(Runtime::of(self).lease()), builder_(static_cast<ScratchLease*>(lease_)->builder()) {}
+    : self_(self), lease_(Runtime::of(self).lease()), builder_(&static_cast<ScratchLease*>(lease_)->builder()) {}
 
 Outgoing::~Outgoing() {
   if (Runtime* runtime = Runtime::current()) runtime->give_back(static_cast<ScratchLease*>(lease_));
@@ -139,6 +139,7 @@ bool Outgoing::send(Address to, std::uint64_t type_id, SendWait wait, Message::K
 }
 
 bool send_fields(Self& self, Address to, std::span<const NamedArgument> fields, SendWait wait) {
+  if (Runtime::of(self).send_at_once(to, fields)) [[likely]] return true;
   Outgoing out(self);
   auto list = out.builder().initRoot<wire::Mumsg>().initFields(static_cast<unsigned>(fields.size()));
   for (unsigned i = 0; i < fields.size(); ++i) {

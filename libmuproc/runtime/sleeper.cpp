@@ -16,9 +16,10 @@ constexpr unsigned k_probe_every = 64;    // sleeps without spinning before spin
 
 }  // namespace
 
-Sleeper::Sleeper(sys::UniqueFd eventfd, shm::StatusBlock& status)
+Sleeper::Sleeper(sys::UniqueFd eventfd, shm::StatusBlock& status, bool asymmetric_fences)
     : eventfd_(std::move(eventfd)),
       status_(status),
+      asymmetric_fences_(asymmetric_fences),
       may_spin_(sys::usable_processors() > 1),
       spin_rounds_(may_spin_ ? k_most_rounds : 0) {}
 
@@ -33,12 +34,15 @@ void Sleeper::spin_did_not_pay() {
   spin_rounds_ = unpaid_ % k_probe_every == 0 ? k_most_rounds / 4 : spin_rounds_ / 2;
 }
 
-void Sleeper::relax() { sys::cpu_relax(); }
-
 void Sleeper::arm_for_ever() {
   always_armed_ = true;
   status_.asleep.store(static_cast<std::uint32_t>(shm::Asleep::for_news), std::memory_order_relaxed);
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  [[maybe_unused]] const bool fenced = sys::heavy_fence(asymmetric_fences_);
+}
+
+std::optional<std::chrono::nanoseconds> Sleeper::soon(std::optional<std::chrono::nanoseconds> deadline) {
+  const auto soon = sys::monotonic() + std::chrono::milliseconds(10);
+  return deadline ? std::min(*deadline, soon) : soon;
 }
 
 void Sleeper::sleep(std::optional<std::chrono::nanoseconds> deadline, int other_fd) {

@@ -11,13 +11,16 @@
 #include <optional>
 
 #include "shm/layout.hpp"
+#include "sys/clock.hpp"
 #include "sys/fd.hpp"
+#include "sys/fence.hpp"
 
 namespace muproc::detail {
 
 class Sleeper {
  public:
-  Sleeper(sys::UniqueFd eventfd, shm::StatusBlock& status);
+  /// `asymmetric_fences`: what the directory says.
+  Sleeper(sys::UniqueFd eventfd, shm::StatusBlock& status, bool asymmetric_fences = false);
 
   /// Waits until `news()` or until the deadline (sys::monotonic); may return early for no reason. `before_sleep` is
   /// called once, when spinning has not helped. `other_fd`, if any, ends the sleep when it becomes readable or closes.
@@ -28,8 +31,8 @@ class Sleeper {
     before_sleep();
     // [SYNC sleep.asleep] The fence orders the flag before the last look; its counterpart is in Peer::wake.
     status_.asleep.store(static_cast<std::uint32_t>(why), std::memory_order_relaxed);
-    std::atomic_thread_fence(std::memory_order_seq_cst);
-    if (!news()) sleep(deadline, other_fd);
+    const bool fenced = sys::heavy_fence(asymmetric_fences_);
+    if (!news()) sleep(fenced ? deadline : soon(deadline), other_fd);
     if (!always_armed_) status_.asleep.store(static_cast<std::uint32_t>(shm::Asleep::no), std::memory_order_relaxed);
   }
 
@@ -44,6 +47,8 @@ class Sleeper {
   void arm_for_ever();
 
  private:
+  static constexpr unsigned k_hot_rounds = 100;
+
   template <class News>
   bool spin(News& news) {
     for (unsigned left = spin_rounds_; left > 0; --left) {
@@ -51,18 +56,20 @@ class Sleeper {
         spin_paid();
         return true;
       }
-      relax();
+      if (left + k_hot_rounds < spin_rounds_) sys::cpu_relax();
     }
     spin_did_not_pay();
     return false;
   }
   void spin_paid();
   void spin_did_not_pay();
-  static void relax();
+  /// When the last look may have missed something: not for long.
+  static std::optional<std::chrono::nanoseconds> soon(std::optional<std::chrono::nanoseconds> deadline);
   void sleep(std::optional<std::chrono::nanoseconds> deadline, int other_fd);
 
   sys::UniqueFd eventfd_;
   shm::StatusBlock& status_;
+  bool asymmetric_fences_;
   bool always_armed_ = false;
   bool other_was_ready_ = false;
   bool may_spin_;

@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "sys/clock.hpp"
+#include "sys/fence.hpp"
 
 namespace muproc::shm {
 namespace {
@@ -154,6 +155,7 @@ Directory Directory::create(std::string_view system, int os_pid) {
   DirectoryHeader& header = directory.mutable_header();
   header.layout_version = k_layout_version;
   header.use_tsc = sys::has_invariant_tsc();
+  header.asymmetric_fences = sys::has_asymmetric_fences();
   header.size = k_directory_size;
   std::memcpy(header.system, name_of(system).bytes, k_name_size);
   header.broker_os_pid = static_cast<std::uint64_t>(os_pid);

@@ -49,6 +49,8 @@ class DirectoryView {
   /// How long ago a message's timestamp was.
   std::chrono::nanoseconds age(std::uint64_t timestamp) const;
   bool use_tsc() const { return header().use_tsc != 0; }
+  /// How the two sides of [SYNC sleep.asleep] fence: see sys/fence.hpp.
+  bool asymmetric_fences() const { return header().asymmetric_fences != 0; }
 
  protected:
   Slot& slot(std::uint32_t index) const { return map_.at<Slot>(k_slots_offset)[index]; }

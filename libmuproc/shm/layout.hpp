@@ -21,7 +21,7 @@ namespace muproc::shm {
 
 inline constexpr std::uint64_t k_segment_magic = 0x65'73636f72'70756d;  // "muprocse"
 inline constexpr std::uint64_t k_directory_magic = 0x69'64636f72'70756d;  // "muprocdi"
-inline constexpr std::uint32_t k_layout_version = 1;
+inline constexpr std::uint32_t k_layout_version = 2;
 
 inline constexpr std::size_t k_line = 64;             // a cache line
 inline constexpr std::size_t k_sector = 128;          // two: what the adjacent-line prefetcher moves together
@@ -182,7 +182,7 @@ struct DirectoryHeader {
   AtomicU32 slots_used;        // slots at and above were never used; grows only; release
   AtomicU32 ports_used;
   AtomicU32 channel_rows_used;
-  AtomicU32 reserved;
+  std::uint32_t asymmetric_fences;  // 1: whoever goes to sleep fences for all (sys/fence.hpp)
   alignas(k_line) AtomicU64 births;
   AtomicU64 deaths;
   AtomicU64 restarts;

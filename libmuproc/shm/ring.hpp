@@ -9,6 +9,7 @@
 // Positions count bytes from the channel's beginning and never wrap; the offset in the ring is position % size.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -36,9 +37,22 @@ class RingWriter {
   RingWriter(std::byte* base, std::size_t size, std::uint64_t secret, const AtomicU64* consumed)
       : base_(base), size_(size), secret_(secret), consumed_(consumed) {}
 
+  /// Room for a record with a body of so many words: where the body goes, or null when there is no room now. What is
+  /// written there is seen by nobody until `commit`, and claiming again forgets it.
+  std::byte* claim(std::size_t words) {
+    const std::size_t record = record_size(words);
+    const std::size_t offset = position_ & (size_ - 1);
+    if (record > size_ - offset) [[unlikely]]
+      return claim_at_beginning(words);
+    if (!has_room(record)) [[unlikely]]
+      return nullptr;
+    return base_ + offset + sizeof(RecordHeader);
+  }
+  /// Makes the claimed record one, with all that was written to its body. `header.mark` and `header.words` do not matter.
+  void commit(const RecordHeader& header, std::size_t words);
   /// Writes one record whose body is `parts` one after the other, each a whole number of words. False when there is no
-  /// room now; nothing is visible then. `header.mark` and `header.words` are filled in here.
-  bool write(RecordHeader header, std::span<const std::span<const std::byte>> parts);
+  /// room now; nothing is visible then.
+  bool write(const RecordHeader& header, std::span<const std::span<const std::byte>> parts);
 
   std::uint64_t position() const { return position_; }
   std::size_t size() const { return size_; }
@@ -46,8 +60,9 @@ class RingWriter {
   std::uint64_t unread();
 
  private:
-  bool has_room(std::size_t needed);
-  void commit(std::byte* at, std::uint64_t mark);
+  bool has_room(std::size_t needed) { return position_ + needed - consumed_seen_ <= size_ || look_for_room(needed); }
+  bool look_for_room(std::size_t needed);
+  std::byte* claim_at_beginning(std::size_t words);
 
   std::byte* base_ = nullptr;
   std::size_t size_ = 0;
@@ -63,15 +78,20 @@ class RingReader {
 
   RingReader() = default;
   RingReader(const std::byte* base, std::size_t size, std::uint64_t secret, AtomicU64* consumed)
-      : base_(base), size_(size), secret_(secret), consumed_(consumed) {}
+      : base_(base), size_(size), secret_(secret), consumed_(consumed), expected_mark_(record_mark(secret, 0)) {}
 
+  /// True when there is something at the reader's position: a record or a skip. One load, if nothing is there.
+  bool anything() const { return load_mark(base_ + (position_ & (size_ - 1))) == expected_mark_; }
   /// Looks at the reader's position, steps over skip records, and on `record` fills in a checked copy of the header.
   Look look(RecordHeader& header);
   /// The body of the record that `look` found; other bytes than the header's may still change under a malicious
   /// writer, so copy first.
   const std::byte* body() const { return base_ + (position_ & (size_ - 1)) + sizeof(RecordHeader); }
   /// Leaves the record that `look` found. True when the cursor was published (every eighth of the ring).
-  bool advance(const RecordHeader& header);
+  bool advance(const RecordHeader& header) {
+    move_by(record_size(header.words));
+    return position_ - published_ >= size_ / 8 && publish();
+  }
   /// Makes everything before the position available to the writer. True when that is news.
   bool publish();
 
@@ -79,12 +99,23 @@ class RingReader {
   std::size_t size() const { return size_; }
 
  private:
+  /// Loads the mark through a read-only map; atomic_ref wants a non-const object although a load writes nothing.
+  static std::uint64_t load_mark(const std::byte* record) {
+    return std::atomic_ref<std::uint64_t>(*reinterpret_cast<std::uint64_t*>(const_cast<std::byte*>(record)))
+        .load(std::memory_order_acquire);
+  }
+  void move_by(std::size_t bytes) {
+    position_ += bytes;
+    expected_mark_ = record_mark(secret_, position_);
+  }
+
   const std::byte* base_ = nullptr;
   std::size_t size_ = 0;
   std::uint64_t secret_ = 0;
   AtomicU64* consumed_ = nullptr;
   std::uint64_t position_ = 0;
   std::uint64_t published_ = 0;
+  std::uint64_t expected_mark_ = 0;
 };
 
 }  // namespace muproc::shm

@@ -30,6 +30,14 @@ inline std::uint64_t ticks(bool use_tsc) {
   return static_cast<std::uint64_t>(monotonic().count());
 }
 
+/// The same count, read at once: possibly before earlier loads have finished, and so a little too early.
+inline std::uint64_t unordered_ticks(bool use_tsc) {
+#if defined(__x86_64__)
+  if (use_tsc) [[likely]] return __rdtsc();
+#endif
+  return ticks(use_tsc);
+}
+
 inline void cpu_relax() {
 #if defined(__x86_64__)
   _mm_pause();

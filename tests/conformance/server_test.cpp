@@ -312,7 +312,7 @@ TEST_CASE("what is no request of a client's stub is answered with an error", "[s
   auto& runtime = muproc::detail::Runtime::of(self);
   const auto call = [&](auto&& build, std::uint64_t type) {
     muproc::detail::ScratchLease* lease = runtime.lease();
-    build(*lease->builder());
+    build(lease->builder());
     const auto ref = runtime.begin_call("counter", *lease, type);
     runtime.give_back(lease);
     return runtime.await(ref, std::nullopt).outcome;

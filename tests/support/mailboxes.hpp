@@ -185,7 +185,7 @@ bool Party::send(const Party& to, const std::function<void(typename T::Builder)>
     detail::ScratchLease* lease = outbox.lease();
     ~Lease() { outbox.give_back(lease); }
   } lease{*outbox_};
-  build(lease.lease->builder()->template initRoot<T>());
+  build(lease.lease->builder().template initRoot<T>());
   shm::RecordHeader header{};
   header.kind = static_cast<std::uint8_t>(kind);
   header.flags = ref ? shm::k_flag_reference : 0;

@@ -95,7 +95,7 @@ TEST_CASE("a timestamp in the future is taken for now, and holds nothing back", 
   world.open(liar, bob);
   world.open(alice, bob);
   REQUIRE(liar.send_at(~std::uint64_t{0}, bob, number(1)));
-  CHECK(bob.inbox().ready());
+  CHECK(bob.inbox().next_channel() != nullptr);  // looked at, and not taken
   REQUIRE(alice.send(bob, number(2)));
   CHECK(bob.next() == number(1));
   CHECK(bob.next() == number(2));
@@ -203,33 +203,18 @@ TEST_CASE("contents that are no message close the channel, and are reported", "[
     CHECK(bob.next() == number(2));
     CHECK(bob.corrupt.size() == 1);
   };
-  constexpr auto k_type = capnp::typeId<wire::Reason>();
+  const auto type = GENERATE(capnp::typeId<wire::Reason>(), capnp::typeId<wire::Mumsg>());
   SECTION("a root pointer that leads outside") {
-    REQUIRE(mallory.send_raw(bob, {0x0000ffff00000ffc}, 0, k_type));
+    REQUIRE(mallory.send_raw(bob, {0x0000ffff00000ffc}, 0, type));
     check_refused("no message");
   }
   SECTION("random words") {
-    REQUIRE(mallory.send_raw(bob, {0xdeadbeefdeadbeef, 0xfeedfacefeedface, 3, 4}, 0, k_type));
+    REQUIRE(mallory.send_raw(bob, {0xdeadbeefdeadbeef, 0xfeedfacefeedface, 3, 4}, 0, type));
     check_refused("no message");
   }
   SECTION("a call without its reference") {
     REQUIRE(mallory.send_raw(bob, {}, shm::k_flag_reference));
     check_refused("reference");
-  }
-}
-
-TEST_CASE("a mumsg whose fields lead outside is found out by whoever looks at them", "[inbox][hostile]") {
-  Mailboxes world;
-  auto& mallory = world.muproc();
-  auto& bob = world.muproc();
-  world.open(mallory, bob);
-  for (const auto& words : {std::vector<std::uint64_t>{0x0000ffff00000ffc},
-                            std::vector<std::uint64_t>{0xdeadbeefdeadbeef, 0xfeedfacefeedface, 3, 4}}) {
-    REQUIRE(mallory.send_raw(bob, words));
-    const auto message = bob.pull();
-    REQUIRE(message);
-    CHECK_THROWS_AS(message->check(), kj::Exception);
-    CHECK_THROWS_AS(message->mumsg().value(), kj::Exception);
   }
 }
 

@@ -61,9 +61,9 @@ TEST_CASE("scratch memory is zeroed between messages", "[outbox]") {
   Pair pair;
   for (int round = 0; round < 3; ++round) {
     auto* outer = pair.alice.outbox().lease();
-    outer->builder()->initRoot<wire::Structure>().initWords(2000);
+    outer->builder().initRoot<wire::Structure>().initWords(2000);
     auto* inner = pair.alice.outbox().lease();  // a message that is built while another is
-    auto words = inner->builder()->initRoot<wire::Structure>().initWords(20000);
+    auto words = inner->builder().initRoot<wire::Structure>().initWords(20000);
     CHECK(std::all_of(words.begin(), words.end(), [](auto byte) { return byte == 0; }));
     std::fill(words.begin(), words.end(), 0xff);
     pair.alice.outbox().give_back(inner);

@@ -1,0 +1,29 @@
+// One look at a whole message of one segment, after which it can be read without further checks.
+//
+// Cap'n Proto's readers check each pointer when it is followed, and for that each message needs an arena of segments,
+// whose making costs more than all else that is done with a small message. Most messages are one segment, copied to
+// private memory before anyone looks at them; here their pointers are all followed once, and what has passed is read as
+// an unchecked message. Memory that its sender can still write must not be read so.
+#pragma once
+
+#include <capnp/common.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace muproc::wire {
+
+enum class Bounds {
+  /// Every pointer leads to something inside, of a known kind, not too deep, and nothing is told so often that reading
+  /// it all would take much longer than its size says. The root is a struct, or null.
+  inside,
+  /// Not one of the above.
+  malformed,
+  /// It has far pointers: only Cap'n Proto's own reader knows.
+  far,
+};
+
+/// Looks at `count` words, whose first is the root pointer.
+Bounds check_bounds(const capnp::word* words, std::size_t count);
+
+}  // namespace muproc::wire

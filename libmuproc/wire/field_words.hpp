@@ -1,0 +1,86 @@
+// The fields of a mumsg word by word: where Cap'n Proto's encoding puts what mumsg.capnp says.
+//
+// Mumsgs of a few numbers and short texts are most of what is sent. Their words are written, and found again, here;
+// everything else goes through Cap'n Proto's builders and readers, and so may these: the bytes are the same
+// (tests/unit/field_words_test.cpp).
+#pragma once
+
+#include <capnp/common.h>
+
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <string_view>
+
+#include "wire/mumsg.capnp.h"
+
+namespace muproc::wire {
+
+// A Field: three words of data, two pointers.
+inline constexpr unsigned k_field_key = 0;
+inline constexpr unsigned k_field_kind = 1;  // the union's tag in the low 16 bits; a boolean is bit 16
+inline constexpr unsigned k_field_value = 2;
+inline constexpr unsigned k_field_name = 3;
+inline constexpr unsigned k_field_text = 4;
+inline constexpr unsigned k_field_words = 5;
+inline constexpr unsigned k_boolean_bit = 16;
+// What stands before the fields: the root pointer, the mumsg's only pointer, the tag of the list.
+inline constexpr unsigned k_words_before_fields = 3;
+
+constexpr std::uint64_t struct_pointer(std::int64_t offset, std::uint64_t data, std::uint64_t pointers) {
+  return (static_cast<std::uint64_t>(offset) << 2 & 0xffffffff) | data << 32 | pointers << 48;
+}
+constexpr std::uint64_t list_pointer(std::int64_t offset, unsigned element_size, std::uint64_t count) {
+  return 1 | (static_cast<std::uint64_t>(offset) << 2 & 0xffffffff) | std::uint64_t{element_size} << 32 | count << 35;
+}
+inline constexpr unsigned k_bytes = 2;           // element sizes
+inline constexpr unsigned k_inline_composite = 7;
+
+/// A text with its NUL, in words.
+constexpr std::size_t text_words(std::string_view text) { return text.size() / 8 + 1; }
+
+/// The fields of a message that `check_bounds` has passed.
+class FieldWords {
+ public:
+  /// Nothing when it has another shape: one that a later version has sent, say. Then ask Cap'n Proto.
+  static std::optional<FieldWords> of(const capnp::word* message) {
+    // Each word says that the next is there.
+    if (load(message) != struct_pointer(0, 0, 1)) return std::nullopt;
+    if ((load(message + 1) & 0x7ffffffff) != list_pointer(0, k_inline_composite, 0)) return std::nullopt;
+    const std::uint64_t tag = load(message + 2);
+    if ((tag >> 32) != (struct_pointer(0, 3, 2) >> 32)) return std::nullopt;
+    FieldWords fields;
+    fields.first_ = message + k_words_before_fields;
+    fields.size_ = static_cast<unsigned>(tag) >> 2;
+    return fields;
+  }
+
+  unsigned size() const { return size_; }
+  std::uint64_t key(unsigned i) const { return word(i, k_field_key); }
+  Field::Which which(unsigned i) const { return static_cast<Field::Which>(word(i, k_field_kind)); }
+  bool boolean(unsigned i) const { return word(i, k_field_kind) >> k_boolean_bit & 1; }
+  std::uint64_t value(unsigned i) const { return word(i, k_field_value); }
+  /// Of a symbol or text; nothing when it is none. (Its bounds were checked; that it is text was not.)
+  std::optional<std::string_view> text(unsigned i) const {
+    const capnp::word* at = first_ + i * k_field_words + k_field_text;
+    const std::uint64_t pointer = load(at);
+    const std::uint64_t bytes = pointer >> 35;
+    if ((pointer & 3) != 1 || (pointer >> 32 & 7) != k_bytes || bytes == 0) return std::nullopt;
+    const char* begin = reinterpret_cast<const char*>(at + 1 + (static_cast<std::int32_t>(pointer) >> 2));
+    if (begin[bytes - 1] != 0) return std::nullopt;
+    return std::string_view(begin, bytes - 1);
+  }
+
+ private:
+  static std::uint64_t load(const capnp::word* at) {
+    std::uint64_t word;
+    std::memcpy(&word, at, sizeof word);
+    return word;
+  }
+  std::uint64_t word(unsigned i, unsigned part) const { return load(first_ + i * k_field_words + part); }
+
+  const capnp::word* first_ = nullptr;
+  unsigned size_ = 0;
+};
+
+}  // namespace muproc::wire
