@@ -36,8 +36,10 @@ struct Envelope {
   std::uint64_t type_id = 0;
   std::uint64_t ref = 0;
   std::uint64_t timestamp = 0;
-  capnp::AnyPointer::Reader root;
-  const capnp::word* words = nullptr;  // of a message whose pointers were all checked: where they begin
+  // Of a message whose pointers were all checked: where they begin, and the struct that the first one leads to.
+  const capnp::word* words = nullptr;
+  capnp::_::StructReader structure;
+  capnp::AnyPointer::Reader large_root;  // of any other
 };
 inline const Envelope k_no_envelope;
 
@@ -145,7 +147,8 @@ class Message {
   template <class T>
   typename T::Reader as() const {
     if (!is<T>()) throw ValueError("the message is of another type");
-    return root().template getAs<T>();
+    const detail::Envelope& contents = envelope();
+    return contents.words ? typename T::Reader(contents.structure) : contents.large_root.template getAs<T>();
   }
   bool is_mumsg() const;
   /// Throws ValueError when it is no mumsg.
@@ -156,7 +159,11 @@ class Message {
 
   /// Its contents. Of a large message, which lies in its sender's memory, each pointer is checked when it is followed;
   /// all other messages were checked when they arrived.
-  capnp::AnyPointer::Reader root() const { return envelope().root; }
+  capnp::AnyPointer::Reader root() const {
+    const detail::Envelope& contents = envelope();
+    if (!contents.words) return contents.large_root;
+    return capnp::AnyPointer::Reader(capnp::_::PointerReader::getRootUnchecked(contents.words));
+  }
   /// Follows every pointer of a large message, once; throws kj::Exception when one leads outside. Done before a typed or
   /// `otherwise` clause takes the message, and by receive_any.
   void check() const {

@@ -238,6 +238,40 @@ class Outgoing {
 
 bool send_fields(Self& self, Address to, std::span<const NamedArgument> fields, SendWait wait);
 
+/// Where structs without pointers are built: their words are known beforehand, so a builder made once serves them all.
+struct FlatScratch {
+  static constexpr unsigned k_words = 48;
+  capnp::_::StructBuilder builder;  // of a struct as large as any that goes this way
+  std::uint64_t* words = nullptr;   // its data; all zero while it is not in use
+  bool in_use = false;
+};
+
+template <class T>
+inline constexpr bool k_is_flat = T::_capnpPrivate::pointerCount == 0 && T::_capnpPrivate::dataWordSize > 0 &&
+                                  T::_capnpPrivate::dataWordSize <= FlatScratch::k_words;
+
+/// A message being built there.
+class FlatOutgoing {
+ public:
+  FlatOutgoing(Self& self, unsigned words);
+  FlatOutgoing(const FlatOutgoing&) = delete;
+  FlatOutgoing& operator=(const FlatOutgoing&) = delete;
+  ~FlatOutgoing();
+  /// False while another message is being built there: one is sent while one is built.
+  explicit operator bool() const { return scratch_ != nullptr; }
+  template <class T>
+  typename T::Builder builder() {
+    return typename T::Builder(scratch_->builder);
+  }
+  /// False when there was no room in time.
+  bool send(Address to, std::uint64_t type_id, SendWait wait);
+
+ private:
+  Self& self_;
+  FlatScratch* scratch_;
+  unsigned words_;
+};
+
 }  // namespace detail
 
 // ---- Self ------------------------------------------------------------------------------------------------------------
@@ -430,6 +464,13 @@ class Self {
   }
   template <class T, class Build>
   bool send_typed(Address to, Build& build, detail::SendWait wait) {
+    if constexpr (detail::k_is_flat<T>) {
+      detail::FlatOutgoing out(*this, T::_capnpPrivate::dataWordSize);
+      if (out) {
+        build(out.template builder<T>());
+        return out.send(to, capnp::typeId<T>(), wait);
+      }
+    }
     detail::Outgoing out(*this);
     build(out.builder().template initRoot<T>());
     return out.send(to, capnp::typeId<T>(), wait);

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "wire/bounds.hpp"
+#include "wire/field_words.hpp"
 
 namespace muproc::detail {
 
@@ -36,11 +37,12 @@ std::size_t Body::bytes() const {
 
 void Body::open() {
   if (further.empty()) {
-    switch (wire::check_bounds(own.get(), first_words)) {
+    const bool plain = type_id == capnp::typeId<wire::Mumsg>() && wire::FieldWords::inside(own.get(), first_words);
+    switch (plain ? wire::Bounds::inside : wire::check_bounds(own.get(), first_words)) {
       case wire::Bounds::inside:
         // These words are private and were just looked at: nothing is checked a second time.
         words = own.get();
-        root = capnp::AnyPointer::Reader(capnp::_::PointerReader::getRootUnchecked(words));
+        find_structure();
         return;
       case wire::Bounds::malformed: throw Error("contents that are no message");
       case wire::Bounds::far: break;
@@ -49,20 +51,29 @@ void Body::open() {
   // The traversal limit guards against amplification; a reader may well look at everything several times.
   const std::uint64_t limit = 8 * (bytes() / sizeof(capnp::word)) + 65536;
   reader_.emplace(*this, capnp::ReaderOptions{limit, 64});
-  root = reader_->getRoot<capnp::AnyPointer>();
+  large_root = reader_->getRoot<capnp::AnyPointer>();
   checked_ = false;
+}
+
+/// What a body's root struct is read with depends on the root pointer alone, which is mostly the same as the last time.
+void Body::find_structure() {
+  std::uint64_t pointer;
+  std::memcpy(&pointer, words, sizeof pointer);
+  if (pointer == structure_pointer_) return;
+  structure = capnp::_::PointerReader::getRootUnchecked(words).getStruct(nullptr);
+  structure_pointer_ = pointer;
 }
 
 void Body::check() {
   if (checked_ || !reader_) return;
-  root.targetSize();
+  large_root.targetSize();
   checked_ = true;
 }
 
 void Body::close() {
-  root = {};
   words = nullptr;
   if (!reader_ && !channel) return;
+  large_root = {};
   reader_.reset();
   further.clear();
   first_is_further = false;
@@ -92,6 +103,7 @@ BodyPtr compact(BodyPtr body) {
   if (!body || !body->pool) return body;
   BodyPtr copy(new Body(body->first_words));
   static_cast<Envelope&>(*copy) = *body;
+  copy->structure = {};
   copy->first_words = body->first_words;
   std::memcpy(copy->own.get(), body->own.get(), body->first_words * sizeof(capnp::word));
   copy->further = std::move(body->further);

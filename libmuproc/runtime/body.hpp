@@ -52,8 +52,11 @@ struct Body : Envelope {
    private:
     const Body& body_;
   };
+  void find_structure();
+
   std::optional<Reader> reader_;  // none while one look at the whole was enough
   bool checked_ = false;
+  std::uint64_t structure_pointer_ = 0;  // the root pointer that `structure` stands for; the null pointer has no struct
 };
 
 using BodyPtr = std::unique_ptr<Body, EnvelopeRelease>;

@@ -52,19 +52,52 @@ bool Runtime::send(Address to, ScratchLease& lease, std::uint64_t type_id, SendW
 }
 
 bool Runtime::send_at_once(Address to, std::span<const NamedArgument> fields) {
+  const std::uint64_t now = ticks();  // the processor takes its time for this, and can do the rest meanwhile
   check();
   const std::size_t words = plain_words(fields);
   const Pid target = resolve(to);
-  OutChannel* channel = outbox_.find(target);
-  if (!words || !channel || words > shm::max_record_words(channel->ring_size) || !directory_->alive(target)) return false;
-  std::byte* body = channel->writer.claim(words);
-  if (!body) return false;
-  write_plain(body, fields);
-  shm::RecordHeader header = header_for(target, capnp::typeId<wire::Mumsg>(), Message::Kind::message, 0);
-  header.timestamp = stamp();
-  channel->writer.commit(header, words);
-  sent(*channel, shm::record_size(words));
+  const Claimed claimed = words ? claim_at_once(target, words) : Claimed();
+  if (!claimed.body) return false;
+  write_plain(claimed.body, fields);
+  commit_at_once(claimed, target, capnp::typeId<wire::Mumsg>(), words, now);
   return true;
+}
+
+bool Runtime::send_flat(Address to, std::span<const std::uint64_t> words, std::uint64_t type_id, SendWait wait) {
+  const std::uint64_t now = ticks();
+  check();
+  const Pid target = resolve(to);
+  if (const Claimed claimed = claim_at_once(target, 1 + words.size()); claimed.body) [[likely]] {
+    const std::uint64_t root = wire::struct_pointer(0, words.size(), 0);
+    std::memcpy(claimed.body, &root, 8);
+    for (std::size_t i = 0; i < words.size(); ++i) std::memcpy(claimed.body + 8 + 8 * i, &words[i], 8);
+    commit_at_once(claimed, target, type_id, 1 + words.size(), now);
+    return true;
+  }
+  struct Lease {
+    Runtime& runtime;
+    ScratchLease* scratch = runtime.lease();
+    ~Lease() { runtime.give_back(scratch); }
+  } lease{*this};
+  auto copy = lease.scratch->builder().initRoot<capnp::AnyPointer>().initAsAnyStruct(static_cast<std::uint16_t>(words.size()), 0);
+  std::memcpy(copy.getDataSection().begin(), words.data(), words.size_bytes());
+  return send(target, *lease.scratch, type_id, wait, Message::Kind::message, 0);
+}
+
+Runtime::Claimed Runtime::claim_at_once(Pid to, std::size_t words) {
+  OutChannel* channel = outbox_.find(to);
+  if (!channel || words > shm::max_record_words(channel->ring_size) || !directory_->alive(to)) return {};
+  const std::uint64_t position = channel->writer.position();
+  return {channel, channel->writer.claim(words), position};
+}
+
+void Runtime::commit_at_once(const Claimed& claimed, Pid to, std::uint64_t type_id, std::size_t words,
+                             std::uint64_t now) {
+  shm::RecordHeader header = header_for(to, type_id, Message::Kind::message, 0);
+  header.timestamp = stamp(now);
+  shm::RingWriter& writer = claimed.channel->writer;
+  writer.commit(header, words);
+  sent(*claimed.channel, writer.position() - claimed.position);
 }
 
 shm::RecordHeader Runtime::header_for(Pid to, std::uint64_t type_id, Message::Kind kind, std::uint64_t ref) const {
@@ -77,7 +110,7 @@ shm::RecordHeader Runtime::header_for(Pid to, std::uint64_t type_id, Message::Ki
 }
 
 bool Runtime::try_send_once(OutChannel& channel, ScratchLease& lease, shm::RecordHeader& header, std::uint64_t ref) {
-  header.timestamp = stamp();
+  header.timestamp = stamp(ticks());
   const std::uint64_t before = channel.writer.position();
   if (!outbox_.write(channel, lease, header, ref)) return false;
   sent(channel, channel.writer.position() - before);
@@ -154,7 +187,7 @@ void Runtime::send_to_self(ScratchLease& lease, std::uint64_t type_id, Message::
   body->kind = kind;
   body->type_id = type_id;
   body->ref = ref;
-  body->timestamp = stamp();
+  body->timestamp = stamp(ticks());
   body->open();
   Message message(std::move(body));
   add(own_->status().messages_sent, 1);
@@ -220,10 +253,9 @@ Message Runtime::kept(Message message) {
 
 /// When something is sent: later than all that this muproc has sent or received, so that what follows from a message is
 /// never taken for older. The time-stamp counter alone, read as fast as it can be, would not promise that.
-std::uint64_t Runtime::stamp() {
+std::uint64_t Runtime::stamp(std::uint64_t now) {
   // A sender's stamp from the future is a lie, and must not carry ours along; two cores' counters differ by less.
   constexpr std::uint64_t k_honest = 100'000;
-  const std::uint64_t now = sys::unordered_ticks(directory_->use_tsc());
   const std::uint64_t latest = inbox_.latest();
   if (last_stamp_ < latest) last_stamp_ = latest;
   last_stamp_ = now <= last_stamp_ && last_stamp_ - now < k_honest ? last_stamp_ + 1 : now;

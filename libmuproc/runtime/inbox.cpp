@@ -82,9 +82,6 @@ bool Inbox::look(InChannel& channel) {
   switch (channel.reader.look(channel.head)) {
     case shm::RingReader::Look::nothing: return false;
     case shm::RingReader::Look::record:
-      // A stamp from the future must not hold others back; with one channel there are no others.
-      if (channels_.size() > 1 && channel.head.timestamp > now_)
-        channel.head.timestamp = std::min(channel.head.timestamp, now_ = sys::ticks(directory_.use_tsc()));
       channel.has_head = true;
       channel.seen_in_pass = pass_;
       return true;
@@ -103,13 +100,21 @@ bool Inbox::ready() {
   return false;
 }
 
+/// A stamp from the future counts as now, from the first time that it is compared: it holds nothing back for long.
+bool Inbox::is_older(InChannel& a, InChannel& b) {
+  for (InChannel* channel : {&a, &b})
+    if (channel->head.timestamp > now_)
+      channel->head.timestamp = std::min(channel->head.timestamp, now_ = sys::ticks(directory_.use_tsc()));
+  return a.head.timestamp < b.head.timestamp;
+}
+
 InChannel* Inbox::next_channel() {
   for (;;) {
     if (some_dead_) drop_drained();
     ++pass_;
     InChannel* oldest = nullptr;
     for (const auto& channel : channels_)
-      if (look(*channel) && (!oldest || channel->head.timestamp < oldest->head.timestamp)) oldest = channel.get();
+      if (look(*channel) && (!oldest || is_older(*channel, *oldest))) oldest = channel.get();
     // Seen in this very pass: an earlier one may have become visible in a channel that was already passed.
     if (oldest && oldest->seen_in_pass == pass_ && channels_.size() > 1) continue;
     return oldest;

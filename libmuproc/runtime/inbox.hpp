@@ -92,6 +92,7 @@ class Inbox {
  private:
   bool deliverable(const Notice& notice);
   bool look(InChannel& channel);
+  bool is_older(InChannel& a, InChannel& b);
   BodyPtr read_record(InChannel& channel, std::string& why_not);
   void read_large(InChannel& channel, Body& body, std::size_t body_words);
   void close(std::size_t index);

@@ -177,7 +177,9 @@ bool Message::is_mumsg() const { return type_id() == capnp::typeId<wire::Mumsg>(
 
 MumsgView Message::mumsg() const {
   if (!is_mumsg()) throw ValueError("the message is no mumsg");
-  return MumsgView(root().getAs<capnp::AnyStruct>(), envelope().words);
+  const detail::Envelope& contents = envelope();
+  if (!contents.words) return MumsgView(contents.large_root.getAs<capnp::AnyStruct>());
+  return MumsgView(capnp::AnyStruct::Reader(contents.structure), contents.words);
 }
 
 detail::Body* Message::body() const { return static_cast<detail::Body*>(envelope_.get()); }

@@ -31,6 +31,12 @@ kj::ArrayPtr<capnp::word> ScratchBuilder::allocateSegment(unsigned minimum_words
   return {reinterpret_cast<capnp::word*>(block.data), block.bytes / sizeof(capnp::word)};
 }
 
+FlatBuilder::FlatBuilder() : message_(kj::arrayPtr(memory_, std::size(memory_)), capnp::AllocationStrategy::FIXED_SIZE) {
+  auto root = capnp::_::PointerHelpers<capnp::AnyPointer>::getInternalBuilder(message_.getRoot<capnp::AnyPointer>());
+  scratch.builder = root.initStruct(capnp::_::StructSize(FlatScratch::k_words, 0));
+  scratch.words = reinterpret_cast<std::uint64_t*>(scratch.builder.getDataSectionAsBlob().begin());
+}
+
 Outbox::Outbox(std::shared_ptr<shm::OwnSegment> own, std::uint64_t max_message, Hooks hooks)
     : own_(std::move(own)),
       max_message_(max_message),

@@ -76,6 +76,17 @@ class ScratchLease {
   std::size_t begin_ = 1;  // where the message's first object is put: behind the root pointer and what was sent
 };
 
+/// The scratch for structs of data alone, with the builder that lies behind it.
+class FlatBuilder {
+ public:
+  FlatBuilder();
+  FlatScratch scratch;
+
+ private:
+  capnp::word memory_[1 + FlatScratch::k_words] = {};
+  capnp::MallocMessageBuilder message_;
+};
+
 class Outbox {
  public:
   struct Hooks {

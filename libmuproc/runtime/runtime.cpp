@@ -283,7 +283,7 @@ Message Runtime::make_notice(const Notice& notice) {
   const auto segment = flat.getSegmentsForOutput()[0];
   BodyPtr body(new Body(segment.size()));
   body->type_id = capnp::typeId<wire::Mumsg>();
-  body->timestamp = stamp();
+  body->timestamp = stamp(ticks());
   body->first_words = segment.size();
   std::copy(segment.begin(), segment.end(), body->own.get());
   body->open();

@@ -24,6 +24,7 @@
 #include "runtime/sleeper.hpp"
 #include "runtime/timers.hpp"
 #include "shm/directory.hpp"
+#include "sys/clock.hpp"
 
 namespace muproc::detail {
 
@@ -112,6 +113,10 @@ class Runtime {
   /// Sends a mumsg of plain values straight into an open channel that has room. False, with nothing done, when it is not
   /// that simple: then build it and `send`.
   bool send_at_once(Address to, std::span<const NamedArgument> fields);
+  /// Sends a struct of data alone.
+  bool send_flat(Address to, std::span<const std::uint64_t> words, std::uint64_t type_id, SendWait wait);
+  /// Null while it is in use.
+  FlatScratch* take_flat() { return std::exchange(flat_.scratch.in_use, true) ? nullptr : &flat_.scratch; }
   ScratchLease* lease() { return outbox_.lease(); }
   void give_back(ScratchLease* lease) noexcept { outbox_.give_back(lease); }
   bool receive(const ClauseTable& table, void* result);
@@ -162,13 +167,22 @@ class Runtime {
   wire::Frame ask(capnp::MessageBuilder& message);
 
   shm::RecordHeader header_for(Pid to, std::uint64_t type_id, Message::Kind kind, std::uint64_t ref) const;
+  /// An open channel that has room for a record with a body of so many words.
+  struct Claimed {
+    OutChannel* channel = nullptr;
+    std::byte* body = nullptr;
+    std::uint64_t position = 0;  // before a skip
+  };
+  Claimed claim_at_once(Pid to, std::size_t words);
+  void commit_at_once(const Claimed& claimed, Pid to, std::uint64_t type_id, std::size_t words, std::uint64_t now);
   bool try_send_once(OutChannel& channel, ScratchLease& lease, shm::RecordHeader& header, std::uint64_t ref);
   void sent(OutChannel& channel, std::uint64_t bytes);
   bool wait_for_room(Pid to, SendWait wait, Time deadline);
   OutChannel* open_channel(Pid to);
   void send_to_self(ScratchLease& lease, std::uint64_t type_id, Message::Kind kind, std::uint64_t ref);
 
-  std::uint64_t stamp();
+  std::uint64_t ticks() const { return sys::unordered_ticks(directory_->use_tsc()); }
+  std::uint64_t stamp(std::uint64_t now);
   static Message kept(Message message);
   std::optional<Message> next_message();
   bool route_reply(Message& message);
@@ -197,6 +211,7 @@ class Runtime {
   Lane lane_;
   Inbox inbox_;
   Outbox outbox_;
+  FlatBuilder flat_;
   Timers timers_;
   std::vector<std::pair<std::uint64_t, Time>> limits_;  // id and deadline; inner ones last
   std::uint64_t last_limit_ = 0;

@@ -1,6 +1,7 @@
 // The out-of-line half of self.hpp: each call finds this thread's runtime and goes there.
 #include <muproc/self.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <regex>
 
@@ -136,6 +137,19 @@ Outgoing::~Outgoing() {
 
 bool Outgoing::send(Address to, std::uint64_t type_id, SendWait wait, Message::Kind kind, std::uint64_t ref) {
   return Runtime::of(self_).send(to, *static_cast<ScratchLease*>(lease_), type_id, wait, kind, ref);
+}
+
+FlatOutgoing::FlatOutgoing(Self& self, unsigned words)
+    : self_(self), scratch_(Runtime::of(self).take_flat()), words_(words) {}
+
+FlatOutgoing::~FlatOutgoing() {
+  if (!scratch_ || !Runtime::current()) return;
+  std::fill_n(scratch_->words, words_, 0);
+  scratch_->in_use = false;
+}
+
+bool FlatOutgoing::send(Address to, std::uint64_t type_id, SendWait wait) {
+  return Runtime::of(self_).send_flat(to, {scratch_->words, words_}, type_id, wait);
 }
 
 bool send_fields(Self& self, Address to, std::span<const NamedArgument> fields, SendWait wait) {

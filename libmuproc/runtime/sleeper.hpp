@@ -47,8 +47,6 @@ class Sleeper {
   void arm_for_ever();
 
  private:
-  static constexpr unsigned k_hot_rounds = 100;
-
   template <class News>
   bool spin(News& news) {
     for (unsigned left = spin_rounds_; left > 0; --left) {
@@ -56,7 +54,7 @@ class Sleeper {
         spin_paid();
         return true;
       }
-      if (left + k_hot_rounds < spin_rounds_) sys::cpu_relax();
+      sys::cpu_relax();  // a look without a pause in between disturbs the writer: it delays what it waits for
     }
     spin_did_not_pay();
     return false;

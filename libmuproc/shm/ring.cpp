@@ -93,7 +93,6 @@ RingReader::Look RingReader::look(RecordHeader& header) {
     const std::byte* at = base_ + offset;
     // [SYNC ring.commit] acquire: with the mark, all of the record is there.
     if (!anything()) return Look::nothing;
-    __builtin_prefetch(at + k_line);  // most records go on there, and the writer's core has it
     std::memcpy(&header, at, sizeof header);
     if (header.kind == static_cast<std::uint8_t>(RecordKind::skip)) {
       if (offset == 0) return Look::malformed;  // nothing is skipped at the beginning: it could go on for ever

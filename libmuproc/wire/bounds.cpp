@@ -111,8 +111,7 @@ class Walk {
 
 }  // namespace
 
-Bounds check_bounds(const capnp::word* words, std::size_t count) {
-  if (count == 0) return Bounds::malformed;
+Bounds walk_bounds(const capnp::word* words, std::size_t count) {
   Walk walk(words, count);
   const std::uint64_t root = walk.load(0);
   if (root != 0 && kind_of(root) == Kind::list) return Bounds::malformed;

@@ -10,6 +10,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace muproc::wire {
 
@@ -23,7 +24,18 @@ enum class Bounds {
   far,
 };
 
+/// The long way of `check_bounds`.
+Bounds walk_bounds(const capnp::word* words, std::size_t count);
+
 /// Looks at `count` words, whose first is the root pointer.
-Bounds check_bounds(const capnp::word* words, std::size_t count);
+inline Bounds check_bounds(const capnp::word* words, std::size_t count) {
+  if (count == 0) return Bounds::malformed;
+  std::uint64_t root;
+  std::memcpy(&root, words, sizeof root);
+  // A struct of data alone, right behind the root pointer.
+  const std::uint64_t data_words = root >> 32;
+  if (static_cast<std::uint32_t>(root) == 0 && data_words < count && data_words <= 0xffff) return Bounds::inside;
+  return walk_bounds(words, count);
+}
 
 }  // namespace muproc::wire

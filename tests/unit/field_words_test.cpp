@@ -56,6 +56,7 @@ void check_same(std::span<const NamedArgument> fields) {
   CHECK(plain == build(fields));
   const auto* message = reinterpret_cast<const capnp::word*>(plain.data());
   REQUIRE(wire::check_bounds(message, plain.size()) == wire::Bounds::inside);
+  CHECK(wire::FieldWords::inside(message, plain.size()));
 
   const auto read = wire::FieldWords::of(message);
   REQUIRE(read);
@@ -197,4 +198,39 @@ TEST_CASE("a text that is none is not read as one", "[wire]") {
     words.back() |= 0xff00000000000000;
     CHECK_FALSE(text());
   }
+}
+
+TEST_CASE("no plain message that was spoilt passes for one that lies inside unless it does", "[wire][hostile]") {
+  Random random;
+  INFO(random.how_to_repeat());
+  const NamedArgument fields[] = {argument("name", "a text of some words"), argument("x", 7),
+                                  argument("symbol", Symbol("symbol")), argument("none", {})};
+  const Words whole = write_plain(fields);
+  int passed = 0;
+  for (int round = 0; round < 200'000; ++round) {
+    Words words = whole;
+    if (random.one_in(3)) words.resize(random.below(whole.size() + 1));
+    for (std::uint64_t n = random.below(4); n > 0 && !words.empty(); --n) {
+      std::uint64_t& word = words[random.below(words.size())];
+      switch (random.below(4)) {
+        case 0: word ^= std::uint64_t{1} << random.below(64); break;
+        case 1: word += random.below(64) - 32; break;
+        case 2: word = random.bits(); break;
+        default: word ^= random.below(64) << 35; break;
+      }
+    }
+    // On the heap and of its exact size, so that AddressSanitizer sees every step outside.
+    words.shrink_to_fit();
+    const auto* message = reinterpret_cast<const capnp::word*>(words.data());
+    if (!wire::FieldWords::inside(message, words.size())) continue;
+    ++passed;
+    REQUIRE(wire::check_bounds(message, words.size()) == wire::Bounds::inside);
+    const auto read = wire::FieldWords::of(message);
+    REQUIRE(read);
+    std::size_t sum = 0;
+    for (unsigned i = 0; i < read->size(); ++i)
+      for (const char c : read->text(i).value_or("")) sum += static_cast<unsigned char>(c);
+    CHECK(sum < 1'000'000);
+  }
+  CHECK(passed > 1000);
 }
