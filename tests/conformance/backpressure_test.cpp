@@ -2,7 +2,6 @@
 #include <unistd.h>
 
 #include <csignal>
-#include <fstream>
 #include <string>
 #include <vector>
 
@@ -27,12 +26,7 @@ void waits_outside(Self& self) {
 pid_t start_stopped(Self& self, const char* name = "receiver") {
   self.spawn(name, waits_outside);
   const pid_t os_pid = next<int, "os_pid">(self);
-  wait_until("the receiver to stop", [&] {
-    std::string state;
-    std::ifstream file("/proc/" + std::to_string(os_pid) + "/stat");
-    std::getline(file, state);
-    return state.find(") T ") != state.npos;
-  });
+  wait_until_stopped(os_pid);
   return os_pid;
 }
 

@@ -21,3 +21,9 @@ struct Numbers {
 struct Blob {
   data @0 :Data;
 }
+
+struct Tick {
+  id @0 :UInt64;
+  bid @1 :Float64;
+  isLast @2 :Bool;
+}

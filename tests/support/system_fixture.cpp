@@ -126,4 +126,13 @@ pid_t os_pid_of(Self& self, Pid pid) {
 
 void signal(Self& self, Pid pid, int number) { ::kill(os_pid_of(self, pid), number); }
 
+void wait_until_stopped(pid_t os_pid) {
+  wait_until("process " + std::to_string(os_pid) + " to stop", [&] {
+    std::string status;
+    std::ifstream file("/proc/" + std::to_string(os_pid) + "/stat");
+    std::getline(file, status);
+    return status.find(") T ") != status.npos;
+  });
+}
+
 }  // namespace muproc::test

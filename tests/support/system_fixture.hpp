@@ -103,5 +103,7 @@ Pid wait_for_replacement(Self& self, std::string_view name, Pid before);
 pid_t os_pid_of(Self& self, Pid pid);
 /// Ends the process behind the runtime's back.
 void signal(Self& self, Pid pid, int number);
+/// Waits until the kernel says that a process is stopped, as by SIGSTOP.
+void wait_until_stopped(pid_t os_pid);
 
 }  // namespace muproc::test
