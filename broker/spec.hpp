@@ -15,6 +15,7 @@
 #include <vector>
 
 #include <muproc/supervision.hpp>
+#include <muproc/system.hpp>
 
 namespace muproc::broker {
 
@@ -33,8 +34,6 @@ struct SupervisorSpec : SupervisorOptions {
   AutoShutdown auto_shutdown = AutoShutdown::never;
   std::vector<std::string> children;  ///< names of supervisors and muprocs, in start order
 };
-
-enum class LogLevel { trace, debug, info, warn, error, off };
 
 struct SystemSpec {
   std::string name;

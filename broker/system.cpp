@@ -24,6 +24,11 @@ broker::SystemSpec empty_system(std::string name) {
   return spec;
 }
 
+broker::SystemSpec as_wished(broker::SystemSpec spec, const SystemOptions& options) {
+  if (options.log) spec.log = *options.log;
+  return spec;
+}
+
 }  // namespace
 
 struct System::Impl {
@@ -32,7 +37,7 @@ struct System::Impl {
 
   Impl(broker::SystemSpec spec, SystemOptions options)
       : name(spec.name),
-        broker(std::move(spec), {std::move(options.runtime_dir), std::move(options.module_dir), options.handle_signals}) {
+        broker(as_wished(std::move(spec), options), {std::move(options.runtime_dir), std::move(options.module_dir), options.handle_signals}) {
     if (const auto why = broker::why_no_system_name(name); !why.empty()) throw std::invalid_argument(why);
   }
 };

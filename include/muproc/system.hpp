@@ -13,16 +13,20 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <muproc/supervision.hpp>
 
 namespace muproc {
 
+enum class LogLevel { trace, debug, info, warn, error, off };
+
 struct SystemOptions {
   std::filesystem::path runtime_dir = {};  ///< where the system's folder lies; empty: as the environment says
   std::filesystem::path module_dir = {};   ///< where modules named without a slash are looked for first
   bool handle_signals = true;              ///< TERM and INT stop the system while it runs; a second INT kills it
+  std::optional<LogLevel> log = {};        ///< the least that the broker's log tells; unset: what the config says, or info
 };
 
 /// A system: its broker, and all that it supervises. Erlang: a node with its application. cl-muproc: the Lisp image.

@@ -85,7 +85,7 @@ void tell(Self& self, const Round& round) {
 }
 
 int serve() {
-  System system(k_system);
+  System system(k_system, {.log = LogLevel::warn});
   return system.run();
 }
 
