@@ -103,6 +103,7 @@ const void* load(const std::string& module) {
   } catch (const std::exception& failure) {
     throw std::runtime_error("MUPROC_PRELOAD of " + module + " threw" + said_by(failure));
   }
+  detail::bind_for_births();
   if (const int threads = threads_of_this_process(); threads > 1)
     throw std::runtime_error((module.empty() ? "this program" : module) + " has started " + std::to_string(threads - 1) +
                              " thread(s) while it was loaded, and a process with threads cannot be cloned: "

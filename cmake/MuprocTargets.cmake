@@ -13,7 +13,9 @@ function(muproc_target_defaults target)
     target_compile_options(${target} PRIVATE -fpch-preprocess)
   endif()
   # Executables, libraries and modules carry a build id: functions travel between processes as (build id, offset).
-  target_link_options(${target} PRIVATE LINKER:--build-id=sha1 LINKER:--as-needed)
+  # Symbols are bound when a program starts or a module is loaded, not in each clone anew: a lookup there touches the symbol
+  # tables of all libraries, whose pages a clone has yet to map.
+  target_link_options(${target} PRIVATE LINKER:--build-id=sha1 LINKER:--as-needed LINKER:-z,now LINKER:-z,relro)
 
   if(MUPROC_SANITIZE)
     set(sanitizers ${MUPROC_SANITIZE})

@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <unordered_map>
 
 #include "runtime/failure.hpp"
 #include "runtime/interrupt.hpp"
@@ -129,6 +130,8 @@ std::unique_ptr<Runtime> be_born(wire::FrameSocket socket, Origin origin) {
     throw;
   }
 }
+
+void bind_for_births() { std::unordered_map<Pid, int>().reserve(1); }
 
 Reason live(Runtime& runtime, Function function) {
   Reason reason;

@@ -311,7 +311,7 @@ Runtime::Match Runtime::match(const ClauseTable::Entry& entry, const Message& me
 }
 
 void Runtime::drop_malformed(const Message& message, const kj::Exception& malformed) {
-  log_->error("dropped a malformed message of {}: {}", to_string(message.from()), malformed.getDescription().cStr());
+  log().error("dropped a malformed message of {}: {}", to_string(message.from()), malformed.getDescription().cStr());
   add(own_->status().malformed, 1);
 }
 

@@ -1,8 +1,11 @@
 #include "runtime/outbox.hpp"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <new>
 
 namespace muproc::detail {
 namespace {
@@ -45,7 +48,12 @@ Outbox::Outbox(std::shared_ptr<shm::OwnSegment> own, std::uint64_t max_message, 
 
 // ---- building --------------------------------------------------------------------------------------------------------
 
-ScratchLease::ScratchLease(Outbox& outbox) : outbox_(outbox), words_(new capnp::word[k_words]()) {
+void ScratchLease::Unmap::operator()(capnp::word* words) const noexcept { ::munmap(words, k_words * sizeof(capnp::word)); }
+
+ScratchLease::ScratchLease(Outbox& outbox) : outbox_(outbox) {
+  void* memory = ::mmap(nullptr, k_words * sizeof(capnp::word), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) throw std::bad_alloc();
+  words_.reset(static_cast<capnp::word*>(memory));
   builder_.emplace(outbox_, kj::arrayPtr(words_.get(), k_words));
 }
 

@@ -70,8 +70,12 @@ class ScratchLease {
  private:
   static constexpr std::size_t k_wander = 512;  // words, of a first-level cache that holds some 4,000
 
+  struct Unmap {
+    void operator()(capnp::word* words) const noexcept;
+  };
+
   Outbox& outbox_;
-  std::unique_ptr<capnp::word[]> words_;
+  std::unique_ptr<capnp::word[], Unmap> words_;  // mapped: zero, and no page of it is there before it is needed
   std::optional<ScratchBuilder> builder_;
   std::size_t begin_ = 1;  // where the message's first object is put: behind the root pointer and what was sent
 };

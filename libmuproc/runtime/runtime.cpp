@@ -30,13 +30,13 @@ Runtime::Runtime(Kit kit, wire::FrameSocket socket, std::uint64_t frames_receive
       own_(std::move(segment)),
       directory_(std::move(directory)),
       directory_live_(&directory_->live(kit_.pid.slot())),
-      log_(make_log(kit_.name, kit_.error_stream)),
+      log_(kit_.error_stream.empty() ? nullptr : make_log(kit_.name, kit_.error_stream)),
       sleeper_(std::move(eventfd), own_->status(), directory_->asymmetric_fences()),
       lane_(std::move(socket), [this](auto frame, auto& fds) { hear(frame, fds); }),
       inbox_(own_, *directory_, kit_.pid, kit_.stash_limit,
              {.corrupt =
                   [this](const InChannel& channel, std::uint64_t position, const std::string& what) {
-                    log_->error("{} sent what is no message: {}", to_string(channel.peer->pid), what);
+                    log().error("{} sent what is no message: {}", to_string(channel.peer->pid), what);
                     capnp::MallocMessageBuilder message;
                     auto report = message.initRoot<wire::ToBroker>().initCorruptRecord();
                     report.setCursor(channel.index);
@@ -98,6 +98,11 @@ Runtime::Runtime(Kit kit, wire::FrameSocket socket, std::uint64_t frames_receive
 }
 
 Runtime::~Runtime() { current_ = nullptr; }
+
+spdlog::logger& Runtime::log() {
+  if (!log_) log_ = make_log(kit_.name, kit_.error_stream);
+  return *log_;
+}
 
 void Runtime::wrong_thread() {
   if (forked_)

@@ -62,7 +62,8 @@ class Runtime {
   Self& self() { return self_; }
   const Kit& kit() const { return kit_; }
   const shm::DirectoryView& directory() const { return *directory_; }
-  spdlog::logger& log() { return *log_; }
+  /// Made when it is first needed, but for a file, which must be there: most never say a word, and it is a tenth of a birth.
+  spdlog::logger& log();
 
   // -- runtime calls
   /// What every runtime call begins with: news of the broker, timers, exit signals, limits.

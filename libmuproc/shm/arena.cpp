@@ -57,11 +57,12 @@ struct Arena::Extent {
   }
 };
 
-Arena::Arena(std::byte* base, std::size_t size) : first_(std::make_unique<Extent>(0, base, size)) {}
+Arena::Arena(std::byte* base, std::size_t size) : base_(base), size_(size) {}
 Arena::~Arena() = default;
 
 std::optional<Block> Arena::allocate(std::size_t bytes) {
   bytes = pages(std::max<std::size_t>(bytes, 1));
+  if (!first_) first_ = std::make_unique<Extent>(0, base_, size_);  // most never send anything large: not a page until then
   for (Extent* extent = first_.get(); extent; extent = extent == first_.get() ? further_.get() : extent->next.get()) {
     if (bytes > extent->size) continue;
     if (auto block = extent->allocate(bytes)) {

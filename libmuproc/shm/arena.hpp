@@ -49,7 +49,9 @@ class Arena {
 
  private:
   struct Extent;
-  std::unique_ptr<Extent> first_;
+  std::byte* base_;
+  std::size_t size_;
+  std::unique_ptr<Extent> first_;    // the segment's own memory; none before the first block
   std::unique_ptr<Extent> further_;  // a list
   std::size_t blocks_ = 0;
 };

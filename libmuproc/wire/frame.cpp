@@ -77,7 +77,7 @@ bool FrameSocket::read_some() {
   incoming_.erase(incoming_.begin(), incoming_.begin() + static_cast<std::ptrdiff_t>(taken_));
   taken_ = 0;
   const std::size_t old = incoming_.size();
-  constexpr std::size_t chunk = 16384;
+  const std::size_t chunk = std::clamp<std::size_t>(incoming_.capacity() - old, 2048, 65536);
   incoming_.resize(old + chunk);
   iovec data{incoming_.data() + old, chunk};
   alignas(cmsghdr) char control[CMSG_SPACE(k_max_fds * sizeof(int)) + CMSG_SPACE(sizeof(ucred))];

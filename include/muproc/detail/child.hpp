@@ -41,6 +41,10 @@ const void* resolve(const std::uint8_t* build_id, std::size_t size, std::uint64_
 /// The build ids of all modules in this image.
 std::vector<std::vector<std::uint8_t>> build_ids();
 
+/// Has bound what every birth calls in a library that binds its symbols when they are first called, as libstdc++ does: once
+/// in a process that is going to be cloned, not in each clone.
+void bind_for_births();
+
 /// Lives the life of a muproc in this single-threaded process, which was cloned for it: takes the kit from the control
 /// socket, maps, says hello, waits for `go`, runs the function, gives account, and ends the process. `control_socket`
 /// is owned from here on.
