@@ -19,6 +19,8 @@ struct BrokerOptions {
   std::filesystem::path runtime_dir;
   std::filesystem::path module_dir;
   bool handle_signals = true;
+  bool owns_process = false;  // nobody else has children in this process, nor anything to tell to a service manager
+  bool virtual_time = false;
 };
 
 class Broker {

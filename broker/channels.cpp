@@ -67,6 +67,13 @@ const Channel* Channels::find(Pid receiver, std::uint32_t cursor) const {
   return channel == taken->second.end() ? nullptr : &channel->second;
 }
 
+std::vector<Channel> Channels::into(Pid receiver) const {
+  std::vector<Channel> channels;
+  if (const auto taken = incoming_.find(receiver); taken != incoming_.end())
+    for (const auto& [cursor, channel] : taken->second) channels.push_back(channel);
+  return channels;
+}
+
 std::optional<Channel> Channels::drained(Pid receiver, std::uint32_t cursor) {
   const Channel* channel = find(receiver, cursor);
   if (!channel || !channel->sender_is_dead) return std::nullopt;

@@ -42,6 +42,8 @@ class Channels {
   void close(const Channel& channel);
 
   const Channel* find(Pid receiver, std::uint32_t cursor) const;
+  /// All channels into it.
+  std::vector<Channel> into(Pid receiver) const;
   /// The receiver is done with the channel: when its sender is dead, that ends it. Nothing when there is no such channel.
   std::optional<Channel> drained(Pid receiver, std::uint32_t cursor);
 

@@ -1,57 +1,66 @@
 #include "broker/config.hpp"
 
-#include <cerrno>
-#include <fstream>
-#include <iterator>
-#include <system_error>
+#include <cstdlib>
+#include <stdexcept>
 #include <utility>
 
 #include "broker/config/diagnostics.hpp"
 #include "broker/config/document.hpp"
 #include "broker/config/drafts.hpp"
+#include "broker/config/includes.hpp"
 #include "broker/config/reader.hpp"
 #include "broker/config/tree.hpp"
+#include "broker/config/variables.hpp"
 
 namespace muproc::broker {
 
 namespace {
 
-std::optional<SystemSpec> read(const SourceText& source, const std::filesystem::path& file, Diagnostics& diagnostics) {
-  const Document document = parse_document(source, diagnostics);
-  if (!document.is_readable) return std::nullopt;
-  const auto directory = std::filesystem::absolute(file).lexically_normal().parent_path();
-  Reader reader(diagnostics, directory);
-  const SystemDraft drafts = read_system(reader, document, file.stem().string());
+namespace fs = std::filesystem;
+
+std::optional<std::string> from_environment(const std::string& name) {
+  const char* value = std::getenv(name.c_str());
+  return value ? std::optional<std::string>(value) : std::nullopt;
+}
+
+std::optional<SystemSpec> read(ConfigFiles& files, Variables& variables, const fs::path& file, Diagnostics& diagnostics) {
+  if (!files.document.is_readable) return std::nullopt;
+  expand(files.document.root, variables, diagnostics);
+  Reader reader(diagnostics, files);
+  const SystemDraft drafts = read_system(reader, files.document, file.stem().string());
   SystemSpec system = build_tree(reader, drafts);
   if (diagnostics.errors() > 0) return std::nullopt;
   warn_of_the_pointless(reader, drafts, system);
-  system.config_dir = directory;
+  system.config_dir = files.directories.front();
+  system.config_file = fs::absolute(file).lexically_normal();
   return system;
-}
-
-ConfigResult unreadable(const std::filesystem::path& file, const std::string& why) {
-  return {.system = {}, .report = file.string() + ": error: cannot read the file: " + why + '\n', .errors = 1};
 }
 
 }  // namespace
 
-ConfigResult load_config(const std::filesystem::path& file) {
-  if (std::filesystem::is_directory(file)) return unreadable(file, "it is a directory");
-  errno = 0;
-  std::ifstream stream(file, std::ios::binary);
-  if (!stream) return unreadable(file, std::generic_category().message(errno));
-  std::string text{std::istreambuf_iterator<char>(stream), {}};
-  return parse_config(std::move(text), file);
+ConfigResult load_config(const fs::path& file, const Settings& settings) {
+  try {
+    return parse_config(text_of(file), file, settings);
+  } catch (const std::runtime_error& failure) {
+    return {.system = {}, .report = file.string() + ": error: cannot read the file: " + failure.what() + '\n', .errors = 1};
+  }
 }
 
-ConfigResult parse_config(std::string text, const std::filesystem::path& file) {
-  const SourceText source(file.string(), std::move(text));
+ConfigResult parse_config(std::string text, const fs::path& file, const Settings& settings) {
   Diagnostics diagnostics;
+  ConfigFiles files = read_files(std::move(text), file, diagnostics);
+  Variables variables(settings, from_environment);
   ConfigResult result;
-  result.system = read(source, file, diagnostics);
-  result.report = diagnostics.report(source);
+  result.system = read(files, variables, file, diagnostics);
+  result.report = diagnostics.report(files.sources);
   result.errors = diagnostics.errors();
   result.warnings = diagnostics.warnings();
+  if (!result.system) return result;
+  result.system->settings = settings;
+  for (const std::string& name : variables.unused()) {
+    result.report += "warning: --set " + name + ": no string of the config has ${" + name + "}\n";
+    ++result.warnings;
+  }
   return result;
 }
 

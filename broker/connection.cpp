@@ -2,6 +2,8 @@
 
 #include <kj/exception.h>
 
+#include <utility>
+
 namespace muproc::broker {
 
 Connection::Connection(ConnectionId id, Loop& loop, sys::UniqueFd socket, Handlers handlers)
@@ -21,6 +23,7 @@ void Connection::become_lane_of(Pid owner, shm::Directory& directory, int eventf
 void Connection::send(Message& message, std::initializer_list<int> fds) {
   if (is_closed_) return;
   const bool all_written = socket_.send(message.builder(), fds);
+  ++said_;
   announce();
   if (!all_written) watch_.when_writable([this] { flush(); });
 }
@@ -33,9 +36,10 @@ void Connection::flush() {
 }
 
 void Connection::announce() {
-  if (!directory_ || announced_ == socket_.frames_written()) return;
-  for (; announced_ < socket_.frames_written(); ++announced_) directory_->announce_frame(owner_.slot());
-  sys::signal_eventfd(eventfd_);
+  if (!directory_) return;
+  // Also what the socket has not taken yet: who reads a record that was written after it waits for it.
+  for (; announced_ < said_; ++announced_) directory_->announce_frame(owner_.slot());
+  if (std::exchange(woken_for_, socket_.frames_written()) != socket_.frames_written()) sys::signal_eventfd(eventfd_);
 }
 
 void Connection::read_all() {

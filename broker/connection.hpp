@@ -62,6 +62,7 @@ class Connection {
 
   bool is_attached = false;  // an outsider or a tool has introduced itself
   ucred peer{};              // of an outsider or a tool
+  Pid speaks_for;            // made for a thread of that muproc, which will attach as its Sender
 
  private:
   void announce();
@@ -76,7 +77,9 @@ class Connection {
   Pid owner_;
   shm::Directory* directory_ = nullptr;
   int eventfd_ = -1;
-  std::uint64_t announced_ = 0;
+  std::uint64_t said_ = 0;       // frames, written or waiting
+  std::uint64_t announced_ = 0;  // in the directory
+  std::uint64_t woken_for_ = 0;  // frames that were written when the owner was last woken
 };
 
 }  // namespace muproc::broker

@@ -7,7 +7,9 @@
 
 #include <cstring>
 
+#include "broker/rights.hpp"
 #include "wire/codec.hpp"
+#include "wire/said.hpp"
 
 namespace muproc::broker {
 namespace {
@@ -19,8 +21,26 @@ const char* word_for(wire::ChildVerb::Verb verb) {
     case wire::ChildVerb::Verb::START: return "start";
     case wire::ChildVerb::Verb::STOP: return "stop";
     case wire::ChildVerb::Verb::RESTART: return "restart";
+    case wire::ChildVerb::Verb::DELETE: return "delete";
   }
   return "do something unknown to";
+}
+
+/// What acts on others. A link too: who is linked to it ends with it.
+bool is_control(wire::ToBroker::Which request) {
+  switch (request) {
+    case wire::ToBroker::SPAWN:
+    case wire::ToBroker::EXIT:
+    case wire::ToBroker::KILL:
+    case wire::ToBroker::LINK:
+    case wire::ToBroker::START_SUPERVISOR:
+    case wire::ToBroker::CHILD_VERB:
+    case wire::ToBroker::DRAIN:
+    case wire::ToBroker::START_CHILD:
+    case wire::ToBroker::SHUTDOWN:
+    case wire::ToBroker::RELOAD: return true;
+    default: return false;  // of itself, or about what it may see
+  }
 }
 
 }  // namespace
@@ -65,7 +85,19 @@ void Control::welcome(sys::UniqueFd socket) {
     core_.log.warn("process {} of user {} is not let in", peer.pid, peer.uid);
     return;
   }
+  if (const Muproc* muproc = muproc_of_process(peer.pid); muproc && muproc->plan && is_restricted(*muproc->plan)) {
+    core_.log.warn("process {} of {}, which is restricted, is not let in", peer.pid, Core::name_of(*muproc));
+    return;
+  }
   open(std::move(socket)).peer = peer;
+}
+
+/// Whose process that is, as far as its process group tells.
+const Muproc* Control::muproc_of_process(int os_pid) {
+  const int group = ::getpgid(os_pid);
+  for (const Muproc* muproc : core_.table.living())
+    if (muproc->has_process() && muproc->os_pid > 0 && (muproc->os_pid == os_pid || muproc->os_pid == group)) return muproc;
+  return nullptr;
 }
 
 Connection& Control::open(sys::UniqueFd socket) {
@@ -118,6 +150,11 @@ void Control::refuse_when_stopping() const {
   if (core_.is_stopping) throw Failure{ErrorKind::FAILED, "the system is being stopped"};
 }
 
+void Control::refuse_without_control(const Muproc* asker) {
+  const auto why = asker ? why_not_control(asker->plan.get()) : std::string();
+  if (!why.empty()) throw Failure{ErrorKind::PERMISSION, why};
+}
+
 // ---- answers ---------------------------------------------------------------------------------------------------------
 
 void Control::reply(ConnectionId to, Message& message, std::initializer_list<int> fds) {
@@ -137,6 +174,7 @@ void Control::reply_failure(ConnectionId to, Id id, const Failure& failure) {
   error.setKind(failure.kind);
   error.setText(wire::pointer(failure.text));
   wire::write(error.initReason(), failure.reason);
+  error.setPid(failure.pid.bits());
   reply(to, message);
 }
 
@@ -169,18 +207,24 @@ void Control::heard(Connection& connection, wire::Frame& frame) {
 void Control::dispatch(Connection& connection, Request request) {
   const Id id = request.getId();
   Muproc* muproc = core_.table.find(connection.owner());
+  if (is_control(request.which())) {
+    if (connection.speaks_for) throw Failure{ErrorKind::PERMISSION, "a Sender only sends"};
+    refuse_without_control(muproc);
+  }
   switch (request.which()) {
     case wire::ToBroker::HELLO:
       if (muproc) launcher_.greeted(*muproc, request.getHello(), connection.sender_os_pid());
       return;
     case wire::ToBroker::ATTACH: return attach(connection, id, request.getAttach());
     case wire::ToBroker::EXITING:
-      if (muproc && !muproc->claim) muproc->claim = wire::read(request.getExiting());
+      if (muproc && !muproc->claim) muproc->claim = wire::as_said(wire::read(request.getExiting()));
       return;
     case wire::ToBroker::HEEDED:
       if (muproc) endings_.heeded(*muproc);
       return;
-    case wire::ToBroker::READY: return;
+    case wire::ToBroker::READY:
+      if (muproc) launcher_.said_ready(*muproc);
+      return;
     case wire::ToBroker::TRAP_EXITS:
       if (muproc) endings_.traps_exits(*muproc, request.getTrapExits());
       return;
@@ -213,13 +257,37 @@ void Control::dispatch(Connection& connection, Request request) {
     case wire::ToBroker::CHILD_VERB: {
       const auto verb = request.getChildVerb();
       refuse_when_stopping();
-      core_.log.info("{} asks to {} {}", who(connection), word_for(verb.getVerb()), wire::view(verb.getName()));
-      return child_verb(wire::string(verb.getName()), verb.getVerb(), answer(connection, id));
+      core_.log.info("{} asks to {} {}", who(connection), word_for(verb.getVerb()),
+                     verb.getPid() ? to_string(Pid(verb.getPid())) : wire::string(verb.getName()));
+      return child_verb(verb, answer(connection, id));
     }
+    case wire::ToBroker::START_CHILD:
+      refuse_when_stopping();
+      return start_child(request.getStartChild(), connection.owner(), answer(connection, id));
+    case wire::ToBroker::DRAIN:
+      refuse_when_stopping();
+      core_.log.info("{} asks to drain {}", who(connection), wire::view(request.getDrain().getName()));
+      return drain(request.getDrain(), answer(connection, id));
+    case wire::ToBroker::DRAINED:
+      if (muproc) drained(*muproc);
+      return;
+    case wire::ToBroker::WHICH_CHILDREN: return which_children(connection, id, request.getWhichChildren());
     case wire::ToBroker::SHUTDOWN:
       shut_down(who(connection));
       return ok(connection, id);
+    case wire::ToBroker::RELOAD: return reload_config(connection, id, request.getReload());
+    case wire::ToBroker::NEW_SENDER: return new_sender(connection, id);
+    case wire::ToBroker::EVENTS: return events(connection, id, request.getEvents());
+    case wire::ToBroker::DEAD_LETTERS: return dead_letters(connection, id, request.getDeadLetters());
     case wire::ToBroker::DESCRIBE: return describe(connection, id, wire::string(request.getDescribe()));
+    case wire::ToBroker::GROUP: return group(connection, id, request.getGroup());
+    case wire::ToBroker::ADVANCE_CLOCK:
+      if (request.getAdvanceClock() < 0) throw Failure{ErrorKind::FAILED, "time does not go back"};
+      if (!core_.clock.advance(std::chrono::nanoseconds(request.getAdvanceClock())))
+        throw Failure{ErrorKind::FAILED, "this system's time is real: only a virtual one can be advanced"};
+      for (const Muproc* living : core_.table.living())
+        if (living->eventfd) sys::signal_eventfd(living->eventfd.get());
+      return ok(connection, id);
   }
   throw Failure{ErrorKind::FAILED, "a request that this broker does not know"};
 }

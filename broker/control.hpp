@@ -18,6 +18,7 @@
 #include "broker/endings.hpp"
 #include "broker/launcher.hpp"
 #include "broker/reaper.hpp"
+#include "broker/reload_result.hpp"
 
 namespace muproc::broker {
 
@@ -28,6 +29,7 @@ class Control {
     ErrorKind kind;
     std::string text;
     Reason reason = {};
+    Pid pid = {};  // of ALREADY_STARTED
   };
 
   Control(Core& core, Endings& endings, Launcher& launcher, Reaper& reaper);
@@ -47,10 +49,25 @@ class Control {
   // What only the whole system can do. `done` is called once, with a pid (which may be nil) or a failure.
   using Done = std::function<void(Pid, const Failure*)>;
   std::function<void(wire::Supervisor::Reader, Pid asker, Done)> start_supervisor;
-  std::function<void(const std::string& name, wire::ChildVerb::Verb, Done)> child_verb;
+  std::function<void(wire::ChildVerb::Reader, Done)> child_verb;
+  std::function<void(wire::StartChild::Reader, Pid asker, Done)> start_child;
+  std::function<void(wire::Drain::Reader, Done)> drain;
+  std::function<void(Muproc&)> drained;
+  std::function<void(wire::Target::Reader supervisor, wire::Children::Builder)> describe_children;
   std::function<void(const std::string& who)> shut_down;
+  using WhenReloaded = std::function<void(const std::vector<ReloadResult>&, const std::string& warnings)>;
+  /// Throws a Failure when there is nothing that could be done.
+  std::function<void(wire::Reload::Reader, const WhenReloaded&)> reload;
+  /// Throws a Failure when that spawner cannot have this plan's code loaded.
+  void check_code(const Plan& plan, const Plan* spawner) const;
+  /// Whether a zygote has loaded that code already.
+  std::function<bool(const PlannedCode&)> is_loaded = [](const PlannedCode&) { return false; };
   /// The supervisor-like facts about a node, for the tools.
   std::function<void(SlotIndex, wire::Node::Builder)> describe_supervision = [](SlotIndex, wire::Node::Builder) {};
+  /// How many spares wait for the end of who is in that slot.
+  std::function<std::size_t(SlotIndex)> spares_of = [](SlotIndex) { return std::size_t{0}; };
+  /// All supervised slots: a supervisor before its children, those in start order.
+  std::function<std::vector<SlotIndex>()> supervised = [] { return std::vector<SlotIndex>(); };
 
  private:
   using Request = wire::ToBroker::Reader;
@@ -58,6 +75,7 @@ class Control {
 
   void accept();
   void welcome(sys::UniqueFd socket);
+  const Muproc* muproc_of_process(int os_pid);
   void heard(Connection& connection, wire::Frame& frame);
   void dispatch(Connection& connection, Request request);
   void peer_closed(Connection& connection);
@@ -72,6 +90,7 @@ class Control {
   // Lives: control_lives.cpp.
   void attach(Connection& connection, Id id, wire::Attach::Reader request);
   void admit(Connection& connection, Id id, std::string name);
+  void new_sender(Connection& connection, Id id);
   void refuse(Connection& connection, Id id, const std::string& why);
   void spawn(Connection& connection, Id id, wire::Spawn::Reader request);
   void exit(Connection& connection, Id id, wire::Exit::Reader request);
@@ -80,6 +99,8 @@ class Control {
   void monitor(Connection& connection, Id id, wire::Monitor::Reader request);
   void register_port(Connection& connection, Id id, const std::string& port);
   void unregister_port(Connection& connection, Id id, const std::string& port);
+
+  void reload_config(Connection& connection, Id id, wire::Reload::Reader request);
 
   // Memory: control_memory.cpp.
   void open_channel(Connection& connection, Id id, wire::OpenChannel::Reader request);
@@ -90,13 +111,21 @@ class Control {
   void drop_extent(Connection& connection, std::uint32_t extent);
   void get_extent(Connection& connection, Id id, wire::GetExtent::Reader request);
 
+  // Process groups: control_groups.cpp.
+  void group(Connection& connection, Id id, wire::GroupRequest::Reader request);
+
   // What the tools see: control_describe.cpp.
   void describe(Connection& connection, Id id, const std::string& name);
+  void which_children(Connection& connection, Id id, wire::Target::Reader supervisor);
   void describe_slot(SlotIndex slot, wire::Node::Builder node);
+  void dead_letters(Connection& connection, Id id, std::uint32_t last);
+  void events(Connection& connection, Id id, wire::EventsAfter::Reader request);
+  void send_events(ConnectionId to, Id id, std::uint64_t after);
 
   /// The muproc that asks. Throws Failure when there is none (a tool), or it is not up.
   Muproc& asker(Connection& connection);
   void refuse_when_stopping() const;
+  static void refuse_without_control(const Muproc* asker);
   std::string who(const Connection& connection) const;
 
   Core& core_;

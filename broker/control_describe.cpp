@@ -1,7 +1,10 @@
 // What the tools see: one node for each muproc and supervisor.
 #include <fmt/format.h>
 
+#include <unordered_set>
+
 #include "broker/control.hpp"
+#include "broker/units.hpp"
 #include "shm/segment.hpp"
 #include "wire/codec.hpp"
 
@@ -12,6 +15,20 @@ template <class Pids>
 void write_pids(capnp::List<std::uint64_t>::Builder to, const Pids& pids) {
   unsigned index = 0;
   for (const Pid pid : pids) to.set(index++, pid.bits());
+}
+
+/// How much, and who sees to it, or will see to it when it is started.
+std::string memory_limit_of(const SlotRecord& record, bool cgroups_hold_memory) {
+  if (!record.plan->limits.memory) return {};
+  const auto cgroup = record.life ? record.life->cgroup : nullptr;
+  const bool by_cgroup = cgroup ? cgroup->holds_memory() : !record.life && cgroups_hold_memory;
+  return to_string(*record.plan->limits.memory) + (!by_cgroup ? " by RLIMIT_DATA" : cgroup ? " by the cgroup " + cgroup->folder() : " by a cgroup");
+}
+
+std::string user_of(const Plan& plan) {
+  if (!plan.identity) return {};
+  return plan.user.empty() ? fmt::format("{}:{}", plan.identity->uid, plan.identity->gid)
+                           : fmt::format("{} ({}:{})", plan.user, plan.identity->uid, plan.identity->gid);
 }
 
 /// Mapped for the moment, read-only: what is there may be anything.
@@ -37,7 +54,10 @@ void write_status(wire::Status::Builder to, const Muproc& muproc) {
 void Control::describe(Connection& connection, Id id, const std::string& name) {
   std::vector<SlotIndex> slots;
   if (name.empty()) {
-    slots = core_.table.slots();
+    slots = supervised();
+    const std::unordered_set<SlotIndex> seen(slots.begin(), slots.end());
+    for (const SlotIndex slot : core_.table.slots())
+      if (!seen.contains(slot)) slots.push_back(slot);
   } else if (const auto slot = core_.table.slot_named(name)) {
     slots = {*slot};
   } else if (const Pid owner = core_.table.port_owner(name)) {
@@ -49,6 +69,42 @@ void Control::describe(Connection& connection, Id id, const std::string& name) {
   auto nodes = answer->initNodes(static_cast<unsigned>(slots.size()));
   for (unsigned i = 0; i < slots.size(); ++i) describe_slot(slots[i], nodes[i]);
   reply(connection.id(), answer);
+}
+
+void Control::which_children(Connection& connection, Id id, wire::Target::Reader supervisor) {
+  Message answer(id);
+  describe_children(supervisor, answer->initChildren());
+  reply(connection.id(), answer);
+}
+
+void Control::events(Connection& connection, Id id, wire::EventsAfter::Reader request) {
+  const auto answer = [this, to = connection.id(), id, after = request.getNumber()] { send_events(to, id, after); };
+  if (request.getWait() && !core_.events.is_closed() && core_.events.after(request.getNumber()).empty()) return core_.events.when_next(answer);
+  answer();
+}
+
+void Control::dead_letters(Connection& connection, Id id, std::uint32_t last) {
+  Message answer(id);
+  core_.dead_letters.write(answer->initDeadLetters(), core_.table.living(), last, core_.table);
+  reply(connection.id(), answer);
+}
+
+void Control::send_events(ConnectionId to, Id id, std::uint64_t after) {
+  const auto later = core_.events.after(after);
+  Message message(id);
+  auto list = message->initEvents(static_cast<unsigned>(later.size()));
+  for (unsigned i = 0; i < later.size(); ++i) {
+    const Event& event = *later[i];
+    list[i].setNumber(event.number);
+    list[i].setWallNs(event.wall_ns);
+    list[i].setKind(wire::pointer(event.kind));
+    list[i].setName(wire::pointer(event.name));
+    list[i].setPid(event.pid.bits());
+    list[i].setOsPid(event.os_pid);
+    list[i].setText(wire::pointer(event.text));
+    list[i].setReason(wire::pointer(event.reason));
+  }
+  reply(to, message);
 }
 
 void Control::describe_slot(SlotIndex slot, wire::Node::Builder node) {
@@ -64,12 +120,18 @@ void Control::describe_slot(SlotIndex slot, wire::Node::Builder node) {
     node.setRestart(std::string(to_string(record.plan->restart)).c_str());
     node.setStop(wire::pointer(to_string(record.plan->stop)));
     node.setCode(wire::pointer(to_string(record.plan->code)));
+    node.setMemoryLimit(wire::pointer(memory_limit_of(record, core_.cgroups.holds_memory())));
+    node.setUser(wire::pointer(user_of(*record.plan)));
+    node.setWatchdogNs(record.plan->watchdog.count());
+    node.setSpares(record.is_kept && record.plan->restart != Restart::temporary ? record.plan->spares : 0);
+    node.setSparesReady(static_cast<std::uint32_t>(spares_of(slot)));
   }
   describe_supervision(slot, node);
   if (!record.life) return;
   const Muproc& muproc = *record.life;
   node.setPid(muproc.pid.bits());
   node.setOsPid(muproc.os_pid);
+  node.setSaidStatus(wire::pointer(muproc.said_status));
   const auto ports = core_.table.ports_of(muproc.pid);
   auto port_list = node.initPorts(static_cast<unsigned>(ports.size()));
   for (unsigned i = 0; i < ports.size(); ++i) port_list.set(i, wire::pointer(ports[i]));
@@ -78,6 +140,25 @@ void Control::describe_slot(SlotIndex slot, wire::Node::Builder node) {
   const auto monitors = core_.links.monitors_of(muproc.pid);
   write_pids(node.initMonitors(static_cast<unsigned>(monitors.size())), monitors);
   write_status(node.initNodeStatus(), muproc);
+}
+
+void Control::reload_config(Connection& connection, Id id, wire::Reload::Reader request) {
+  if (!request.getIsOnlyAsked()) core_.log.info("{} asks to reload the config", who(connection));
+  reload(request, [this, to = connection.id(), id](const std::vector<ReloadResult>& results, const std::string& warnings) {
+    Message answer(id);
+    auto changes = answer->initChanges();
+    changes.setWarnings(wire::pointer(warnings));
+    auto list = changes.initChanges(static_cast<unsigned>(results.size()));
+    for (unsigned i = 0; i < results.size(); ++i) {
+      const Change& change = results[i].change;
+      list[i].setVerb(std::string(to_string(change.kind)).c_str());
+      list[i].setName(wire::pointer(change.name));
+      auto details = list[i].initDetails(static_cast<unsigned>(change.details.size()));
+      for (unsigned j = 0; j < change.details.size(); ++j) details.set(j, wire::pointer(change.details[j]));
+      list[i].setError(wire::pointer(results[i].error));
+    }
+    reply(to, answer);
+  });
 }
 
 }  // namespace muproc::broker

@@ -2,11 +2,16 @@
 #include <fmt/format.h>
 
 #include "broker/control.hpp"
+#include "broker/rights.hpp"
 #include "shm/layout.hpp"
 #include "sys/clock.hpp"
 #include "wire/codec.hpp"
+#include "wire/said.hpp"
 
 namespace muproc::broker {
+namespace {
+constexpr std::size_t k_longest_speaker = 40;  // bytes of a muproc's name in its Senders' names
+}
 
 void Control::attach(Connection& connection, Id id, wire::Attach::Reader request) {
   if (connection.is_attached || connection.owner()) throw Failure{ErrorKind::FAILED, "it has joined already"};
@@ -28,14 +33,32 @@ void Control::let_in() {
 
 void Control::admit(Connection& connection, Id id, std::string name) {
   if (core_.is_stopping) return refuse(connection, id, "the system is being stopped");
+  const Muproc* speaker = core_.table.find(connection.speaks_for);
+  if (connection.speaks_for && !(speaker && speaker->is_up())) return refuse(connection, id, "its muproc has ended");
+  if (speaker) name = fmt::format("{}.sender-{}", speaker->name.substr(0, k_longest_speaker), connection.id());
   if (name.empty()) name = fmt::format("outsider-{}.{}", connection.peer.pid, connection.id());
   if (const auto why = core_.table.why_not_name(name); !why.empty()) return refuse(connection, id, why);
   const auto slot = core_.table.reserve(name, shm::SlotKind::outsider, {}, nullptr);
   if (!slot) return refuse(connection, id, "the system is full");
   core_.table.record(*slot).started_ns = static_cast<std::uint64_t>(sys::monotonic().count());
   Muproc& outsider = core_.table.begin(*slot);
+  outsider.speaks_for = connection.speaks_for;
   launcher_.admit(outsider, connection, id);
   reaper_.watch_outsider(outsider);
+}
+
+/// A thread of a muproc needs a lane of its own, since a lane's two ends each belong to one thread. Who has this socket was
+/// given it by the muproc.
+void Control::new_sender(Connection& connection, Id id) {
+  const Muproc& speaker = asker(connection);
+  if (speaker.speaks_for) throw Failure{ErrorKind::PERMISSION, "a Sender has no Senders"};
+  auto [ours, theirs] = sys::socket_pair();
+  Connection& opened = open(std::move(ours));
+  opened.speaks_for = speaker.pid;
+  opened.peer.pid = speaker.os_pid;
+  Message answer(id);
+  answer->setOk();
+  reply(connection.id(), answer, {theirs.get()});
 }
 
 void Control::refuse(Connection& connection, Id id, const std::string& why) {
@@ -51,7 +74,9 @@ void Control::spawn(Connection& connection, Id id, wire::Spawn::Reader request) 
   const bool is_alone = !parent || parent->is_dead;
   if (is_alone && (request.getLink() || request.getMonitorRef()))
     throw Failure{ErrorKind::PERMISSION, "only a living muproc can link to or monitor what it spawns"};
-  const PlanPtr plan = plan_of(request.getChild());
+  const Plan* spawner = parent ? parent->plan.get() : nullptr;
+  const PlanPtr plan = inherited(plan_of(request.getChild()), spawner);
+  check_code(*plan, spawner);
   if (const auto why = core_.table.why_not_name(plan->name); !why.empty()) throw Failure{ErrorKind::NAME_TAKEN, why};
   const auto kind = plan->is_plain() ? shm::SlotKind::plain : shm::SlotKind::muproc;
   const auto slot = core_.table.reserve(plan->name, kind, connection.owner(), plan);
@@ -73,10 +98,17 @@ void Control::spawn(Connection& connection, Id id, wire::Spawn::Reader request) 
   launcher_.launch(std::move(birth));
 }
 
+/// Loading a module runs code of it in a zygote, which is the broker's user.
+void Control::check_code(const Plan& plan, const Plan* spawner) const {
+  if (!spawner || !spawner->identity || plan.is_program() || is_loaded(plan.code)) return;
+  throw Failure{ErrorKind::PERMISSION, fmt::format("{} runs as another user, so it cannot have {} loaded, which no zygote has yet",
+                                                   spawner->name, to_string(plan.code))};
+}
+
 void Control::exit(Connection& connection, Id id, wire::Exit::Reader request) {
   Muproc* target = core_.table.find(Pid(request.getTarget()));
   if (target && target->is_up())
-    endings_.exit(*target, wire::read(request.getReason()), connection.owner(), {request.getPosition(), request.getHasChannel()});
+    endings_.exit(*target, wire::as_said(wire::read(request.getReason())), connection.owner(), {request.getPosition(), request.getHasChannel()});
   ok(connection, id);
 }
 

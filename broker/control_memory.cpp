@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "broker/control.hpp"
+#include "broker/rights.hpp"
 #include "shm/ring.hpp"
 #include "shm/segment.hpp"
 #include "sys/error.hpp"
@@ -55,10 +56,13 @@ std::string why_no_record(const std::byte* ring, const Channel& channel, std::ui
 
 void Control::open_channel(Connection& connection, Id id, wire::OpenChannel::Reader request) {
   Muproc& sender = asker(connection);
+  const Muproc* speaker = sender.speaks_for ? core_.table.find(sender.speaks_for) : &sender;
+  if (!speaker) throw Failure{ErrorKind::FAILED, "its muproc has ended"};
   Muproc* receiver = core_.table.find(Pid(request.getReceiver()));
   if (!receiver || !receiver->is_up())
     throw Failure{ErrorKind::NOPROC, fmt::format("{} is not alive", to_string(Pid(request.getReceiver()))), Reason::noproc()};
   if (!receiver->has_mailbox()) throw Failure{ErrorKind::FAILED, receiver->name + " has no mailbox"};
+  if (const auto why = why_not_send(speaker->plan.get(), receiver->name); !why.empty()) throw Failure{ErrorKind::PERMISSION, why};
   if (const auto why = core_.channels.why_not_ring(sender.pid, request.getRingOffset(), request.getRingSize()); !why.empty())
     throw Failure{ErrorKind::FAILED, why};
   auto channel = core_.channels.open(sender.pid, receiver->pid, request.getRingOffset(), request.getRingSize(), random_secret());
@@ -79,6 +83,8 @@ void Control::open_channel(Connection& connection, Id id, wire::OpenChannel::Rea
   opened.setRingOffset(channel->ring_offset);
   opened.setRingSize(channel->ring_size);
   opened.setSecret(channel->secret);
+  opened.setIsNotTrusted(speaker->plan && !speaker->plan->trust);
+  opened.setSpeaksFor(speaker->pid.bits());
   receiver->connection->send(news, {sender.segment.get(), sender.eventfd.get()});
 
   Message answer(id);
@@ -92,7 +98,7 @@ void Control::channel_drained(Connection& connection, std::uint32_t cursor) {
   const auto channel = core_.channels.drained(connection.owner(), cursor);
   if (!channel) return;
   core_.directory.remove_channel(channel->row);
-  if (!core_.channels.is_read(channel->sender)) core_.extents.forget(channel->sender);
+  if (!core_.channels.is_read(channel->sender)) core_.forget_memory_of(channel->sender);
 }
 
 void Control::corrupt_record(Connection& connection, wire::CorruptRecord::Reader request) {

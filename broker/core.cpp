@@ -15,6 +15,12 @@ void Core::show(SlotIndex slot) {
   info.kind = static_cast<std::uint32_t>(record.kind);
   info.restarts = record.restarts;
   info.started_ns = record.started_ns;
+  info.due_ns = record.state == shm::SlotState::backing_off ? record.due_ns : 0;
+  info.strategy = record.supervision.strategy;
+  info.limit_restarts = record.supervision.limit_restarts;
+  info.limit_within_ns = record.supervision.limit_within_ns;
+  info.window_restarts = record.supervision.window_restarts;
+  info.window_ns = record.supervision.window_ns;
   store_text(info.last_exit, record.last_exit);
   directory.describe(slot, info);
 }
@@ -38,6 +44,23 @@ void Core::withdraw(const Muproc& muproc) {
   directory.withdraw_live(muproc.pid.slot());
   directory.withdraw_name(muproc.pid.slot());
   for (const std::string& port : table.ports_of(muproc.pid)) directory.remove_port(port);
+  for (const std::string& group : groups.leave_all(muproc.pid)) group_table.show(group, groups.members(group));
+}
+
+void Core::send_group_change(const std::string& group, const Groups::Change& change) {
+  for (const auto& [pid, ref] : groups.watchers(group)) {
+    const Muproc* watcher = table.find(pid);
+    if (!watcher || !watcher->connection) continue;
+    Message message;
+    auto news = message->initGroup().initChange();
+    news.setRef(ref);
+    news.setGroup(wire::pointer(group));
+    news.setPid(change.pid.bits());
+    news.setJoined(change.joined);
+    news.setTimes(change.times);
+    news.setStamp(change.stamp);
+    watcher->connection->send(message);
+  }
 }
 
 void Core::send_notice(Muproc& to, Pid ended, const std::string& name, const Reason& reason, std::uint64_t ref) {
@@ -51,12 +74,14 @@ void Core::send_notice(Muproc& to, Pid ended, const std::string& name, const Rea
   to.connection->send(message);
 }
 
-void Core::send_peer_down(Muproc& to, Pid ended, const Reason& reason) {
+void Core::send_peer_down(Muproc& to, Pid ended, const Reason& reason, std::optional<std::uint64_t> counted) {
   if (!to.connection) return;
   Message message;
   auto down = message->initPeerDown();
   down.setPid(ended.bits());
   wire::write(down.initReason(), reason);
+  down.setHasCounted(counted.has_value());
+  down.setCounted(counted.value_or(0));
   to.connection->send(message);
 }
 

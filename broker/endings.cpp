@@ -26,7 +26,11 @@ void Endings::exit(Muproc& target, const Reason& reason, Pid sender, Position po
 }
 
 void Endings::ripple(Muproc& target, Pid ended, const std::string& name, const Reason& reason, bool ignores_normal) {
-  if (target.kind == shm::SlotKind::supervisor) return end_supervisor(target, false);
+  // A supervisor traps exits: it hears of anybody who has linked to it, and ends with whoever started it.
+  if (target.kind == shm::SlotKind::supervisor) {
+    if (ended == target.parent) end_supervisor(target, false);
+    return;
+  }
   const bool is_harmless = ignores_normal && reason.is_normal();
   if (is_harmless && !target.traps_exits) return;
   core_.send_notice(target, ended, name, reason, 0);
@@ -37,8 +41,17 @@ void Endings::kill(Muproc& target, const Reason& why) {
   if (target.kind == shm::SlotKind::supervisor) return end_supervisor(target, true);
   if (target.is_dead) return;
   target.sentence = why;
+  target.must_end = true;
   if (target.os_pid == ::getpid()) return cut_off(target);
   if (target.pidfd) sys::send_signal(target.pidfd.get(), SIGKILL);
+}
+
+void Endings::abort(Muproc& target, const Reason& why, std::chrono::nanoseconds grace) {
+  if (target.is_dead || !target.pidfd) return;
+  target.sentence = why;
+  target.must_end = true;
+  sys::send_signal(target.pidfd.get(), SIGABRT);
+  arm(target, Stop(grace));
 }
 
 void Endings::stop(Muproc& target, Stop how) {

@@ -29,6 +29,8 @@ class Endings {
   void exit(Muproc& target, const Reason& reason, Pid sender, Position position);
   /// kill(target).
   void kill(Muproc& target, const Reason& sentence = Reason::killed());
+  /// By SIGABRT, for its stack; killed when it is still there after `grace`.
+  void abort(Muproc& target, const Reason& sentence, std::chrono::nanoseconds grace);
   /// A linked one has ended.
   void ripple(Muproc& target, Pid ended, const std::string& name, const Reason& reason, bool ignores_normal);
   /// As a supervisor stops its child.

@@ -1,7 +1,6 @@
 #include "broker/exec_child.hpp"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +13,7 @@
 
 #include "sys/process.hpp"
 #include "wire/codec.hpp"
+#include "wire/settings.hpp"
 
 extern char** environ;
 
@@ -32,6 +32,9 @@ std::map<std::string, std::string> merged_environment(wire::ExecSpec::Reader spe
   std::map<std::string, std::string> merged;
   for (char** entry = environ; entry && *entry; ++entry)
     if (const char* equals = std::strchr(*entry, '=')) merged[std::string(static_cast<const char*>(*entry), equals)] = equals + 1;
+  // What was said to the broker by its own supervisor is nobody else's.
+  for (const char* name : {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "MUPROC_CGROUP"})
+    merged.erase(name);
   for (auto variable : spec.getEnv()) merged[wire::string(variable.getName())] = wire::string(variable.getValue());
   merged.erase(detail::k_control_fd_variable);
   return merged;
@@ -59,82 +62,50 @@ std::string find_program(const std::string& name, const std::map<std::string, st
   return name;  // the exec says what is wrong
 }
 
-rlimit both(std::uint64_t value) { return {value, value}; }
-
 }  // namespace
 
-std::string to_string(const ExecFailure& failure, const std::string& program, const std::string& cwd) {
-  const auto what = [&]() -> std::string {
-    switch (failure.step) {
-      case ExecFailure::Step::chdir: return "chdir " + cwd;
-      case ExecFailure::Step::file_limit: return "setrlimit RLIMIT_NOFILE for " + program;
-      case ExecFailure::Step::memory_limit: return "setrlimit RLIMIT_DATA for " + program;
-      case ExecFailure::Step::core_limit: return "setrlimit RLIMIT_CORE for " + program;
-      case ExecFailure::Step::cpus: return "sched_setaffinity for " + program;
-      case ExecFailure::Step::nice: return "setpriority for " + program;
-      case ExecFailure::Step::oom_score_adj: return "write /proc/self/oom_score_adj for " + program;
-      case ExecFailure::Step::exec: return "exec " + program;
-    }
-    return program;
-  };
-  return what() + ": " + std::strerror(failure.error);
+std::string to_string(const ExecFailure& failure, const std::string& program, const sys::ProcessSettings& settings) {
+  if (failure.settings) return to_string(failure.settings, settings);
+  return "exec " + program + ": " + std::strerror(failure.exec_error);
 }
 
-ExecChild::ExecChild(wire::ExecSpec::Reader spec, int status, int control, rlimit files)
-    : cwd_(wire::string(spec.getCwd())), status_(status), control_(control), plain_(spec.getPlain()), files_(files) {
+ExecChild::ExecChild(wire::ExecSpec::Reader spec, Descriptors fds, rlimit files)
+    : fds_(fds), plain_(spec.getPlain()) {
   for (auto argument : spec.getArgv()) arguments_.push_back(wire::string(argument));
   auto environment = merged_environment(spec);
   if (!arguments_.empty()) program_ = find_program(arguments_[0], environment);
-  if (control >= 0) environment[detail::k_control_fd_variable] = std::to_string(control);
+  if (fds.control >= 0) environment[detail::k_control_fd_variable] = std::to_string(fds.control);
   for (const auto& [name, value] : environment) environment_.push_back(name + "=" + value);
   argv_ = pointers(arguments_);
   envp_ = pointers(environment_);
-
-  const auto limits = spec.getLimits();
-  if (limits.getFiles()) files_ = both(limits.getFiles());
-  if ((has_memory_ = limits.getMemory() != 0)) memory_ = both(limits.getMemory());
-  if ((has_core_ = limits.getHasCore())) core_ = both(limits.getCore());
-  if ((has_nice_ = limits.getHasNice())) nice_ = limits.getNice();
-  if ((has_umask_ = limits.getHasUmask())) umask_ = limits.getUmask();
-  if (limits.getHasOomScoreAdj()) oom_score_adj_ = std::to_string(limits.getOomScoreAdj());
-  CPU_ZERO(&cpus_);
-  for (const auto cpu : limits.getCpus())
-    if (cpu < CPU_SETSIZE) CPU_SET(cpu, &cpus_);
-  has_cpus_ = limits.getCpus().size() != 0;
+  settings_ = wire::settings_of(spec.getLimits(), spec.getCwd());
+  if (spec.getLimits().getFiles() == 0) settings_.limit(RLIMIT_NOFILE, files);
 }
 
 // ---- in the clone: async-signal-safe calls only ----------------------------------------------------------------------
 
-void ExecChild::fail(ExecFailure::Step step) const noexcept {
-  const ExecFailure failure{step, errno};
-  [[maybe_unused]] const ssize_t written = ::write(status_, &failure, sizeof failure);
+void ExecChild::fail(const ExecFailure& failure) const noexcept {
+  [[maybe_unused]] const ssize_t written = ::write(fds_.status, &failure, sizeof failure);
   ::_exit(127);
 }
 
-void ExecChild::apply_limits() const noexcept {
-  using Step = ExecFailure::Step;
-  if (::setrlimit(RLIMIT_NOFILE, &files_) != 0) fail(Step::file_limit);
-  if (has_memory_ && ::setrlimit(RLIMIT_DATA, &memory_) != 0) fail(Step::memory_limit);
-  if (has_core_ && ::setrlimit(RLIMIT_CORE, &core_) != 0) fail(Step::core_limit);
-  if (has_cpus_ && ::sched_setaffinity(0, sizeof cpus_, &cpus_) != 0) fail(Step::cpus);
-  if (has_nice_ && ::setpriority(PRIO_PROCESS, 0, nice_) != 0) fail(Step::nice);
-  if (!oom_score_adj_.empty()) {
-    const int file = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-    if (file < 0 || ::write(file, oom_score_adj_.data(), oom_score_adj_.size()) < 0) fail(Step::oom_score_adj);
-    ::close(file);
-  }
-  if (has_umask_) ::umask(umask_);
+void ExecChild::die_with(int broker) const noexcept {
+  sys::set_parent_death_signal(plain_ ? SIGTERM : SIGKILL);
+  if (::getppid() != broker) ::_exit(127);  // the broker died before the signal was set
 }
 
 void ExecChild::run(int broker) const noexcept {
   ::setpgid(0, 0);
-  sys::set_parent_death_signal(plain_ ? SIGTERM : SIGKILL);
-  if (::getppid() != broker) ::_exit(127);  // the broker died before the signal was set
-  apply_limits();
-  if (!cwd_.empty() && ::chdir(cwd_.c_str()) != 0) fail(ExecFailure::Step::chdir);
-  if (control_ >= 0) ::fcntl(control_, F_SETFD, 0);
+  die_with(broker);
+  if (fds_.out >= 0) {
+    ::dup2(fds_.out, STDOUT_FILENO);
+    ::dup2(fds_.err, STDERR_FILENO);
+  }
+  if (const auto failure = sys::apply(settings_)) fail({failure, 0});
+  if (settings_.identity) die_with(broker);  // the change of user has undone it
+  if (fds_.control >= 0) ::fcntl(fds_.control, F_SETFD, 0);
   ::execve(program_.c_str(), argv_.data(), envp_.data());
-  fail(ExecFailure::Step::exec);
+  fail({{}, errno});
 }
 
 }  // namespace muproc::broker

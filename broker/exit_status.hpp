@@ -5,6 +5,8 @@
 //     exit(n) without                code{n}; of a plain program: normal if n is 0
 //     killed by SIGKILL, by us       why we did it: `killed`, or what it was to end for
 //     plain, ended by our SIGTERM    the same
+//     killed by SIGKILL, by the kernel since its group's memory had run out: `out_of_memory`
+//     SIGABRT, by the watchdog       `watchdog`
 //     any other signal               signal{n}, whatever it said before
 #pragma once
 
@@ -21,8 +23,9 @@ struct ExitStatus {
   bool core = false;
 };
 
-/// Why it ended. `claim` is its own account, `sentence` why we wanted its end; each may be absent.
+/// Why it ended. `claim` is its own account, `sentence` why we wanted its end; each may be absent. `out_of_memory`: its
+/// group has had no memory left, and the kernel has killed somebody there.
 Reason reason_of(const ExitStatus& status, const std::optional<Reason>& claim, const std::optional<Reason>& sentence,
-                 bool is_plain);
+                 bool is_plain, bool out_of_memory = false);
 
 }  // namespace muproc::broker

@@ -19,10 +19,13 @@
 
 #include <muproc/detail/child.hpp>
 
+#include "broker/cgroups.hpp"
 #include "broker/exec_child.hpp"
 #include "wire/suggest.hpp"
+#include "sys/cgroup.hpp"
 #include "sys/clock.hpp"
 #include "sys/error.hpp"
+#include "sys/proc.hpp"
 #include "sys/process.hpp"
 #include "wire/codec.hpp"
 
@@ -119,35 +122,46 @@ SeedProcess::~SeedProcess() {
   ::waitpid(os_pid, nullptr, __WALL);
 }
 
-SeedProcess fork_seed(int lock, rlimit files) {
-  auto [ours, seeds] = sys::socket_pair();
-  const int broker = ::getpid();
+int fork_server_process(const char* what) {
   flush_streams();
-  const int os_pid = sys::check(threads_of_this_process() == 1 ? sys::clone_unseen() : ::fork(), "fork", "the seed");
-  if (os_pid) return {os_pid, std::move(ours)};
+  return sys::check(threads_of_this_process() == 1 ? sys::clone_unseen() : ::fork(), "fork", what);
+}
 
+void become_server(const char* name, int socket, int lock) {
   ::setsid();
   reset_signals();
-  ::prctl(PR_SET_NAME, "muproc-seed");
-  close_all_but(seeds.get(), lock);
+  ::prctl(PR_SET_NAME, name);
+  close_all_but(socket, lock);
   read_nothing_from_the_terminal();
+}
+
+SeedProcess fork_seed(int lock, rlimit files, const std::string& token, const std::string& cgroup) {
+  auto [ours, seeds] = sys::socket_pair();
+  const int broker = ::getpid();
+  const int os_pid = fork_server_process("the seed");
+  if (os_pid) return {os_pid, std::move(ours)};
+
+  become_server("muproc-seed", seeds.get(), lock);
   ours.release();  // closed above
   try {
     sys::UniqueFd pidfd = sys::open_pidfd(broker);
     if (::getppid() != broker) ::_exit(0);
-    ForkServer(std::move(seeds), sys::UniqueFd(lock), std::move(pidfd), broker, files).serve();
+    ForkServer(std::move(seeds), sys::UniqueFd(lock), std::move(pidfd), broker, files, token, cgroup).serve();
   } catch (const std::exception& failure) {
     if (::getppid() == broker) std::fprintf(stderr, "muproc seed: %s\n", failure.what());
   }
   ::_exit(1);
 }
 
-ForkServer::ForkServer(sys::UniqueFd socket, sys::UniqueFd lock, sys::UniqueFd broker_pidfd, int broker, rlimit files)
+ForkServer::ForkServer(sys::UniqueFd socket, sys::UniqueFd lock, sys::UniqueFd broker_pidfd, int broker, rlimit files, std::string token,
+                       std::string cgroup)
     : socket_(std::move(socket)),
       lock_(std::move(lock)),
       broker_pidfd_(std::move(broker_pidfd)),
       broker_(broker),
       files_(files),
+      token_(std::move(token)),
+      cgroup_(std::move(cgroup)),
       private_fds_(k_first_private_fd) {
   sys::set_nonblocking(socket_.fd(), true);
 }
@@ -176,7 +190,7 @@ void ForkServer::handle(wire::Frame& frame) {
       case wire::ToZygote::CLONE_ZYGOTE: return clone_zygote(id, frame, wire::string(request.getCloneZygote()));
       case wire::ToZygote::CLONE_ENTRY:
       case wire::ToZygote::CLONE_FUNCTION: return clone_muproc(id, frame, request);
-      case wire::ToZygote::CLONE_EXEC: return clone_exec(id, frame, request.getCloneExec());
+      case wire::ToZygote::CLONE_EXEC: return clone_exec(id, frame, request);
     }
   } catch (const std::exception& failure) {
     reply_failed(id, failure.what());
@@ -238,7 +252,7 @@ void ForkServer::move_descriptors_up() {
 }
 
 void ForkServer::clone_muproc(Id id, wire::Frame& frame, wire::ToZygote::Reader request) {
-  frame.expect_fds(1);
+  frame.expect_fds(request.getOutput() ? 3 : 1);
   const auto in_module = [&] { return module_.empty() ? std::string("the broker's own program") : module_; };
   detail::EntryFunction function = nullptr;
   if (request.isCloneEntry()) {
@@ -254,16 +268,25 @@ void ForkServer::clone_muproc(Id id, wire::Frame& frame, wire::ToZygote::Reader 
     if (!function) throw std::runtime_error("no such function in " + in_module());
   }
   sys::UniqueFd control = std::move(frame.fds()[0]);
-  const int os_pid = sys::check(sys::clone_sibling(), "clone3", "a muproc");
-  if (os_pid == 0) become_muproc(std::move(control), function);
+  const int out = request.getOutput() ? frame.fds()[1].get() : -1;
+  const int err = request.getOutput() ? frame.fds()[2].get() : -1;
+  const int os_pid = clone_in(request.getCgroup(), "a muproc");
+  if (os_pid == 0) become_muproc(std::move(control), out, err, function);
+  frame.fds().clear();  // the output's last copies are now the child's
   reply_cloned(id, os_pid);
   remember(os_pid);
 }
 
-void ForkServer::become_muproc(sys::UniqueFd control, detail::EntryFunction function) {
+void ForkServer::become_muproc(sys::UniqueFd control, int out, int err, detail::EntryFunction function) {
   ::setpgid(0, 0);
   sys::set_parent_death_signal(SIGKILL);  // until the runtime sets its own
   if (::getppid() != broker_) ::_exit(0);
+  if (out >= 0) {
+    ::dup2(out, STDOUT_FILENO);
+    ::dup2(err, STDERR_FILENO);
+    ::close(out);
+    ::close(err);
+  }
   drop_what_is_the_servers();
   ::setrlimit(RLIMIT_NOFILE, &files_);
   detail::run_child(control.release(), function);
@@ -274,14 +297,25 @@ void ForkServer::drop_what_is_the_servers() {
   ::syscall(SYS_close_range, private_fds_, ~0U, 0);
 }
 
-void ForkServer::clone_exec(Id id, wire::Frame& frame, wire::ExecSpec::Reader spec) {
-  frame.expect_fds(spec.getPlain() ? 1 : 2);
+/// 0 in the clone.
+int ForkServer::clone_in(capnp::Text::Reader cgroup, const char* what) {
+  const sys::UniqueFd group = cgroup.size() > 0 ? sys::open_cgroup(wire::string(cgroup)) : sys::UniqueFd();
+  return sys::check(sys::clone_sibling(group.get()), "clone3", what);
+}
+
+void ForkServer::clone_exec(Id id, wire::Frame& frame, wire::ToZygote::Reader request) {
+  const auto spec = request.getCloneExec();
+  const bool has_output = request.getOutput();
+  const std::size_t own = spec.getPlain() ? 1 : 2;
+  frame.expect_fds(has_output ? own + 2 : own);
   const int status = frame.fds()[0].get();
   const int control = spec.getPlain() ? -1 : frame.fds()[1].get();
-  const ExecChild child(spec, status, control, files_);
-  const int os_pid = sys::check(sys::clone_sibling(), "clone3", "a child that execs");
+  const int out = has_output ? frame.fds()[own].get() : -1;
+  const int err = has_output ? frame.fds()[own + 1].get() : -1;
+  const ExecChild child(spec, {status, control, out, err}, files_);
+  const int os_pid = clone_in(request.getCgroup(), "a child that execs");
   if (os_pid == 0) child.run(broker_);
-  frame.fds().clear();  // the status descriptor's last copy is now the child's
+  frame.fds().clear();  // their last copies are now the child's
   reply_cloned(id, os_pid);
   remember(os_pid);
 }
@@ -352,7 +386,34 @@ void ForkServer::clean_house() {
     }
     children_ = std::move(alive);
   }
+  end_marked();
+  end_groups(cgroup_);
   ::_exit(0);
+}
+
+/// What muprocs have left outside of their process groups is no child of ours; it is known by its mark. Others' muprocs have
+/// the mark too, and a grace of their own to end in: only who is still there after it is killed. One that forks on and on is
+/// met again and again; after a while it is too clever for us.
+void ForkServer::end_marked() {
+  const auto grace_is_over = sys::monotonic() + k_grace;
+  for (;;) {
+    bool found = false;
+    const auto now = sys::monotonic();
+    for (const int os_pid : sys::all_processes()) {
+      if (sys::inheritance_of(os_pid).find(token_) == std::string::npos) continue;
+      found = true;
+      if (now < grace_is_over) continue;
+      try {
+        const sys::UniqueFd pidfd = sys::open_pidfd(os_pid);
+        // Once more: now it is the pidfd's process that is read, or the signal goes nowhere.
+        if (sys::inheritance_of(os_pid).find(token_) != std::string::npos) sys::send_signal(pidfd.get(), SIGKILL);
+      } catch (const std::exception&) {
+        // gone
+      }
+    }
+    if (!found || now >= grace_is_over + k_grace) return;
+    ::poll(nullptr, 0, 20);
+  }
 }
 
 }  // namespace muproc::broker

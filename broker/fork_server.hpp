@@ -40,14 +40,21 @@ struct SeedProcess {
   ~SeedProcess();
 };
 
+/// Forks a helper of the broker: 0 in the child, which makes itself one with `become_server`. Throws std::system_error.
+int fork_server_process(const char* what);
+/// In the child: a session of its own, default signals, and no descriptors but the standard ones and these two.
+void become_server(const char* name, int socket, int lock);
+
 /// Forks the seed. The calling thread is the one whose end counts as the broker's death. `lock` is inherited; `files` is
-/// the limit on open files that children get. A seed that is forked by a process with one thread is invisible to a plain
+/// the limit on open files that children get; `token` is what the marks of muprocs' descendants end with (descendants.hpp); `cgroup` is the
+/// folder of the system's control group (cgroups.hpp), or empty. A seed that is forked by a process with one thread is invisible to a plain
 /// waitpid, and so are all that come from it, until they exec. Throws std::system_error.
-SeedProcess fork_seed(int lock, rlimit files);
+SeedProcess fork_seed(int lock, rlimit files, const std::string& token, const std::string& cgroup);
 
 class ForkServer {
  public:
-  ForkServer(sys::UniqueFd socket, sys::UniqueFd lock, sys::UniqueFd broker_pidfd, int broker, rlimit files);
+  ForkServer(sys::UniqueFd socket, sys::UniqueFd lock, sys::UniqueFd broker_pidfd, int broker, rlimit files, std::string token,
+             std::string cgroup);
 
   /// Serves until the broker is gone. Never returns.
   [[noreturn]] void serve();
@@ -62,10 +69,12 @@ class ForkServer {
   void handle(wire::Frame& frame);
   void clone_zygote(Id id, wire::Frame& frame, std::string module);
   void clone_muproc(Id id, wire::Frame& frame, wire::ToZygote::Reader request);
-  void clone_exec(Id id, wire::Frame& frame, wire::ExecSpec::Reader spec);
+  int clone_in(capnp::Text::Reader cgroup, const char* what);
+  void clone_exec(Id id, wire::Frame& frame, wire::ToZygote::Reader request);
   [[noreturn]] void become_zygote(sys::UniqueFd socket, const std::string& module);
-  [[noreturn]] void become_muproc(sys::UniqueFd control, detail::EntryFunction function);
+  [[noreturn]] void become_muproc(sys::UniqueFd control, int out, int err, detail::EntryFunction function);
   [[noreturn]] void clean_house();
+  void end_marked();
   void drop_what_is_the_servers();
   void move_descriptors_up();
 
@@ -79,6 +88,7 @@ class ForkServer {
   sys::UniqueFd lock_, broker_pidfd_;
   int broker_;
   rlimit files_;
+  std::string token_, cgroup_;
   std::string module_;  // a zygote's; empty for the seed and for the broker's own image
   const void* module_base_ = nullptr;
   int private_fds_ = 0;  // descriptors at and above are the server's own, so one call closes them in a child

@@ -48,6 +48,8 @@ class Links {
 
   std::vector<Pid> links_of(Pid pid) const;
   std::vector<Pid> monitors_of(Pid pid) const;
+  /// True when nothing is written down about anybody.
+  bool empty() const { return books_.empty(); }
 
  private:
   struct Book {

@@ -1,7 +1,8 @@
 // The broker's log: each birth, death and decision once, with who and why.
 //
 // A line is put together at once, with its time, but written when the loop has nothing else to do: a slow terminal does
-// not stand between a death and the restart. If the broker is killed, the lines of the event in hand are lost.
+// not stand between a death and the restart, and one that has stopped stops nobody (logs/console.hpp). If the broker is
+// killed, the lines of the event in hand are lost.
 #pragma once
 
 #include <spdlog/logger.h>
@@ -12,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "broker/logs/console.hpp"
 #include "broker/loop.hpp"
 #include "broker/spec.hpp"
 
@@ -19,9 +21,10 @@ namespace muproc::broker {
 
 class Log {
  public:
-  /// Writes to standard error, coloured on a terminal, and appends to `file`.
-  Log(Loop& loop, const std::string& system, const std::filesystem::path& file, LogLevel level);
-  ~Log() { flush(); }
+  /// Writes to standard error, coloured on a terminal, and appends to `file`, which is rotated.
+  Log(Loop& loop, const std::string& system, const std::filesystem::path& file, LogLevel level, const LogSettings& settings);
+  /// Waits for the console, unless it has stopped.
+  ~Log();
 
   template <class... Args>
   void debug(fmt::format_string<Args...> text, Args&&... args) {
@@ -40,6 +43,10 @@ class Log {
     add(spdlog::level::err, text, std::forward<Args>(args)...);
   }
   void flush() noexcept;
+  /// From now on.
+  void set_level(LogLevel level);
+  /// From now on its file is kept like this.
+  void keep(const LogSettings& settings);
 
  private:
   struct Line {
@@ -55,6 +62,10 @@ class Log {
   void add(Line line);
 
   Loop& loop_;
+  std::string file_;
+  std::shared_ptr<Console> console_;
+  Watch again_;
+  bool is_over_ = false;
   std::shared_ptr<spdlog::logger> logger_;
   std::vector<Line> waiting_;
 };

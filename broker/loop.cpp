@@ -71,7 +71,7 @@ void Watch::when_writable(std::function<void()> call) {
   }));
 }
 
-Loop::Loop() : loop_(port_), wait_scope_(loop_), tasks_(*this) {}
+Loop::Loop() : io_(kj::setupAsyncIo()), port_(io_.unixEventPort), wait_scope_(io_.waitScope), tasks_(*this) {}
 
 Loop::~Loop() noexcept {
   burial_pending_ = true;  // what dies now asks for no further burial

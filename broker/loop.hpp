@@ -8,6 +8,7 @@
 // Readiness is edge-triggered, as KJ has it: a callback reads until there is nothing left.
 #pragma once
 
+#include <kj/async-io.h>
 #include <kj/async-unix.h>
 
 #include <chrono>
@@ -59,6 +60,9 @@ class Loop final : private kj::TaskSet::ErrorHandler {
   void run();
   void quit();
 
+  /// For what KJ itself speaks, as HTTP. Valid as long as the loop is.
+  kj::AsyncIoContext& io() { return io_; }
+
   std::function<void(const std::string& what)> on_failure = [](const std::string&) {};
 
  private:
@@ -67,9 +71,9 @@ class Loop final : private kj::TaskSet::ErrorHandler {
   void call(const std::function<void()>& function) noexcept;
   void taskFailed(kj::Exception&& failure) override;
 
-  kj::UnixEventPort port_;
-  kj::EventLoop loop_;
-  kj::WaitScope wait_scope_;
+  kj::AsyncIoContext io_;
+  kj::UnixEventPort& port_;
+  kj::WaitScope& wait_scope_;
   std::vector<std::shared_ptr<void>> graveyard_;
   std::function<void()> idle_call_;
   kj::Own<kj::PromiseFulfiller<void>> quit_;

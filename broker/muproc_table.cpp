@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include "broker/launcher.hpp"
+#include "broker/notify_socket.hpp"
+#include "broker/watchdogs.hpp"
 
 namespace muproc::broker {
 namespace {
@@ -61,6 +63,7 @@ std::optional<SlotIndex> MuprocTable::reserve(std::string name, shm::SlotKind ki
   taken.parent = parent;
   taken.plan = std::move(plan);
   taken.restarts = 0;
+  taken.crashes = 0;
   taken.started_ns = 0;
   taken.last_exit.clear();
   names_.emplace(name, slot);

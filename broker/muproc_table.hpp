@@ -31,8 +31,11 @@
 
 namespace muproc::broker {
 
+class Cgroup;
 class Connection;
 struct Birth;
+struct WatchdogState;
+class NotifySocket;
 
 using SlotIndex = std::uint32_t;
 
@@ -45,24 +48,32 @@ struct Muproc {
   std::string name;
   shm::SlotKind kind = shm::SlotKind::muproc;
   Pid parent;      // who spawned it, or its supervisor; nil for the root and for outsiders
+  Pid speaks_for;  // a Sender's muproc: what comes from here is that one's; nil otherwise
   PlanPtr plan;    // null for supervisors and outsiders
   std::string error_stream;
 
   // The process. A supervisor has none.
   int os_pid = 0;
+  int cloned_by = 0;  // the OS pid of its zygote, or of the seed
   sys::UniqueFd pidfd, segment, eventfd;
+  std::shared_ptr<Cgroup> cgroup;    // in which it was cloned; null: groups are not used
   Connection* connection = nullptr;  // its control socket; null for supervisors and plain programs
   Watch death;
 
-  std::unique_ptr<Birth> birth;  // while it is not ready
+  std::unique_ptr<Birth> birth;    // while it is not up
+  std::shared_ptr<Birth> unready;  // while it is up, and has still to say that it is ready
+  std::unique_ptr<NotifySocket> notify;     // of a plain program that is to say something on it
+  std::unique_ptr<WatchdogState> watchdog;  // while somebody looks at it
+  std::string said_status;                  // STATUS= on the notify socket
   bool traps_exits = false;
 
   // How it ends.
   bool is_dead = false;           // known to be; what is left is bookkeeping
   std::optional<Reason> claim;    // its own account
   std::optional<Reason> sentence; // why we end it: what its end by our signal is put down to
-  bool must_end = false;          // by its supervisor's or the system's word, whatever it traps
+  bool must_end = false;          // by a kill, its supervisor's or the system's word, whatever it traps
   bool heeded = false;            // it has seen that it must end
+  bool is_draining = false;       // it takes no new messages, and will be stopped when it has read what waits
   Watch interrupts, deadline;
   std::chrono::nanoseconds deadline_at{0};
 
@@ -75,6 +86,14 @@ struct Muproc {
   Stop stop() const { return plan ? plan->stop : Stop(); }
 };
 
+/// How a supervisor restarts, and what it has used of its limit.
+struct Supervision {
+  std::uint32_t strategy = 0;  // 1 + muproc::Strategy; 0: it is no supervisor
+  std::uint32_t limit_restarts = 0, window_restarts = 0;
+  std::uint64_t limit_within_ns = 0, window_ns = 0;
+  bool operator==(const Supervision&) const = default;
+};
+
 /// What a slot remembers between incarnations.
 struct SlotRecord {
   std::string name;     // empty: the slot is free
@@ -84,7 +103,10 @@ struct SlotRecord {
   Pid parent;
   std::uint32_t incarnation = 0;
   std::uint32_t restarts = 0;
+  std::uint64_t crashes = 0;
   std::uint64_t started_ns = 0;
+  std::uint64_t due_ns = 0;  // when it is started again; means something while it is backing off
+  Supervision supervision;
   std::string last_exit;
   PlanPtr plan;
   std::unique_ptr<Muproc> life;

@@ -2,13 +2,17 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <stdexcept>
 
 #include <muproc/detail/child.hpp>
 
+#include "broker/identity.hpp"
 #include "shm/layout.hpp"
 #include "wire/codec.hpp"
+#include "wire/resources.hpp"
+#include "wire/settings.hpp"
 
 namespace muproc::broker {
 namespace {
@@ -63,12 +67,59 @@ ProcessLimits limits_of(wire::Limits::Reader from) {
   if (from.getHasNice()) limits.nice = from.getNice();
   if (from.getHasCore()) limits.core = Bytes{from.getCore()};
   if (from.getHasOomScoreAdj()) limits.oom_score_adj = from.getOomScoreAdj();
+  for (const auto resource : from.getResources())
+    if (!wire::set_resource(limits, resource.getResource(), resource.getValue()))
+      throw std::invalid_argument("a limit on a resource that there is not");
   return limits;
+}
+
+LogOptions log_of(wire::LogSettings::Reader from) {
+  LogOptions log;
+  if (from.getLevel() > 1 + static_cast<int>(LogLevel::off)) throw std::invalid_argument("no such log level");
+  if (from.getFormat() > 1 + static_cast<int>(LogFormat::json)) throw std::invalid_argument("no such log format");
+  if (from.getLevel()) log.level = static_cast<LogLevel>(from.getLevel() - 1);
+  if (from.getFormat()) log.format = static_cast<LogFormat>(from.getFormat() - 1);
+  if (from.getFileSize()) log.file_size = Bytes{from.getFileSize()};
+  if (from.getFiles()) log.files = from.getFiles();
+  return log;
 }
 
 Backoff backoff_of(wire::Backoff::Reader from) {
   return {nanoseconds(from.getInitialNs()), nanoseconds(from.getMaxNs()), from.getFactor(), from.getJitter(),
           nanoseconds(from.getResetAfterNs())};
+}
+
+ReadyOn ready_on_of(std::uint8_t ready_on) {
+  if (ready_on > static_cast<std::uint8_t>(ReadyOn::notify)) throw std::invalid_argument("no such readiness");
+  return static_cast<ReadyOn>(ready_on);
+}
+
+std::vector<std::string> names_of(capnp::List<capnp::Text>::Reader from) {
+  std::vector<std::string> names;
+  for (const auto name : from) names.push_back(wire::string(name));
+  return names;
+}
+
+/// As whom it runs, and what it may.
+void read_rights(Plan& plan, wire::Child::Reader child) {
+  plan.user = wire::string(child.getUser());
+  plan.group = wire::string(child.getGroup());
+  if (child.getHasGroups()) plan.groups = names_of(child.getGroups());
+  if (child.getHasMaySend()) plan.may_send = names_of(child.getMaySend());
+  plan.may_control = !child.getMayNotControl();
+  plan.trust = !child.getIsNotTrusted();
+}
+
+void check_readiness(const Plan& plan) {
+  if (plan.ready_on == ReadyOn::call && plan.is_plain())
+    throw std::invalid_argument('"' + plan.name + "\" is a plain program, which cannot call ready()");
+  if (plan.ready_on == ReadyOn::notify && !plan.is_plain())
+    throw std::invalid_argument('"' + plan.name + "\" is no plain program: it does not notify, it calls ready()");
+}
+
+void check_spares(const Plan& plan) {
+  if (plan.spares > 0 && plan.is_program())
+    throw std::invalid_argument('"' + plan.name + "\" is a program, which begins with an exec: there is nothing to clone in advance");
 }
 
 }  // namespace
@@ -90,6 +141,9 @@ PlanPtr plan_of(const ChildSpec& spec) {
   plan->name = spec.name;
   plan->code = planned(spec.code);
   ring_size_of(plan->mailbox.ring.count);
+  check_readiness(*plan);
+  check_spares(*plan);
+  plan->identity = identity_of(plan->user, plan->group, plan->groups);
   return plan;
 }
 
@@ -113,13 +167,21 @@ PlanPtr plan_of(wire::Child::Reader child) {
   if (child.getMaxMessage()) plan->mailbox.max_message = Bytes{child.getMaxMessage()};
   if (child.hasBackoff()) plan->backoff = backoff_of(child.getBackoff());
   plan->limits = limits_of(child.getLimits());
+  plan->log = log_of(child.getLog());
   if (child.getLimits().getHasUmask()) plan->umask = child.getLimits().getUmask();
+  plan->ready_on = ready_on_of(child.getReadyOn());
+  plan->watchdog = std::max(nanoseconds(child.getWatchdogNs()), nanoseconds(0));
+  plan->spares = std::min<std::uint32_t>(child.getSpares(), 1000);
+  read_rights(*plan, child);
+  check_readiness(*plan);
+  check_spares(*plan);
+  plan->identity = identity_of(plan->user, plan->group, plan->groups);
   return plan;
 }
 
-void write(wire::Limits::Builder to, const Plan& plan) {
+void write(wire::Limits::Builder to, const Plan& plan, bool cgroup_holds_memory) {
   const ProcessLimits& limits = plan.limits;
-  to.setMemory(limits.memory ? limits.memory->count : 0);
+  to.setMemory(limits.memory && !cgroup_holds_memory ? limits.memory->count : 0);
   to.setFiles(limits.files.value_or(0));
   auto cpus = to.initCpus(static_cast<unsigned>(limits.cpus.size()));
   for (unsigned i = 0; i < limits.cpus.size(); ++i) cpus.set(i, static_cast<std::uint16_t>(limits.cpus[i]));
@@ -131,6 +193,25 @@ void write(wire::Limits::Builder to, const Plan& plan) {
   to.setOomScoreAdj(limits.oom_score_adj.value_or(0));
   to.setHasUmask(plan.umask.has_value());
   to.setUmask(plan.umask.value_or(0));
+  const auto resources = wire::resources_of(limits);
+  auto list = to.initResources(static_cast<unsigned>(resources.size()));
+  for (unsigned i = 0; i < resources.size(); ++i) {
+    list[i].setResource(resources[i].first);
+    list[i].setValue(resources[i].second);
+  }
+  if (!plan.identity) return;
+  to.setHasIdentity(true);
+  to.setUid(plan.identity->uid);
+  to.setGid(plan.identity->gid);
+  auto groups = to.initGroups(static_cast<unsigned>(plan.identity->groups.size()));
+  for (unsigned i = 0; i < plan.identity->groups.size(); ++i) groups.set(i, plan.identity->groups[i]);
+}
+
+sys::ProcessSettings settings_of(const Plan& plan, bool cgroup_holds_memory) {
+  capnp::MallocMessageBuilder message;
+  auto limits = message.initRoot<wire::Limits>();
+  write(limits, plan, cgroup_holds_memory);
+  return wire::settings_of(limits.asReader(), wire::pointer(plan.cwd));
 }
 
 void write_environment(capnp::List<wire::Variable>::Builder to,

@@ -6,11 +6,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "broker/spec.hpp"
+#include "sys/settings.hpp"
 #include "wire/control.capnp.h"
 
 namespace muproc::broker {
@@ -20,6 +22,7 @@ struct FunctionCode {
   std::vector<std::uint8_t> build_id;
   std::uint64_t offset = 0;
   std::string module;  // its path, for error texts
+  friend bool operator==(const FunctionCode&, const FunctionCode&) = default;
 };
 
 using PlannedCode = std::variant<ModuleEntry, FunctionCode, Program>;
@@ -28,6 +31,7 @@ struct Plan : ChildOptions {
   std::string name;
   PlannedCode code;
   std::string error_stream;
+  std::optional<sys::ProcessSettings::Identity> identity;  // who `user`, `group` and `groups` are; absent: the broker's
 
   bool is_plain() const {
     const auto* program = std::get_if<Program>(&code);
@@ -38,15 +42,19 @@ struct Plan : ChildOptions {
 
 using PlanPtr = std::shared_ptr<const Plan>;
 
+/// Throws std::invalid_argument when it names a user that is not there.
 PlanPtr plan_of(const ChildSpec& spec);
-/// Throws std::invalid_argument when it says something that cannot be.
+/// Throws std::invalid_argument when it says something that cannot be, or names a user that is not there.
 PlanPtr plan_of(wire::Child::Reader child);
 
 /// Supervisors as a muproc described them; names that are not given are made up from `fallback`.
 Stop stop_of(std::int64_t ns);
 Restart restart_of(std::uint8_t restart);
 
-void write(wire::Limits::Builder to, const Plan& plan);
+/// Without its memory, when a cgroup sees to that.
+void write(wire::Limits::Builder to, const Plan& plan, bool cgroup_holds_memory);
+/// The same for this process's own use.
+sys::ProcessSettings settings_of(const Plan& plan, bool cgroup_holds_memory);
 void write_environment(capnp::List<wire::Variable>::Builder to,
                        const std::vector<std::pair<std::string, std::string>>& variables);
 

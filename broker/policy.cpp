@@ -81,7 +81,7 @@ Actions SupervisorPolicy::child_ignored(ChildKey key, Moment at) {
   child->state = ChildState::down;
   child->by_hand = false;
   if (!is_going_down(key)) child->due = child->owed = false;
-  if (child->rules.restart == Restart::temporary) forget(key);
+  if (forgets(*child)) forget(key);
   return advanced(at);
 }
 
@@ -158,7 +158,7 @@ void SupervisorPolicy::forget(ChildKey key) {
 // The child ended as it was told to, or of itself before its turn to be told came.
 void SupervisorPolicy::gone(Child& child, ChildKey key) {
   if (phase_ == Phase::ending) return;
-  if (child.rules.restart == Restart::temporary && !child.due) return forget(key);
+  if (forgets(child) && !child.due) return forget(key);
   if (!child.due || in_sweep(key)) return;  // the sweep starts it in its turn
   child.due = false;
   begin(child, key);
@@ -166,8 +166,12 @@ void SupervisorPolicy::gone(Child& child, ChildKey key) {
 
 void SupervisorPolicy::ended_for_good(Child& child, ChildKey key) {
   const bool last_straw = calls_for_shutdown(child);
-  if (child.rules.restart == Restart::temporary) forget(key);
-  if (last_straw) begin_end(Ended{EndReason::auto_shutdown});
+  if (forgets(child)) forget(key);
+  if (!last_straw) return;
+  if (phase_ == Phase::starting)
+    shuts_down_once_up_ = true;  // what is to come of its start is its starter's to hear first
+  else
+    begin_end(Ended{EndReason::auto_shutdown});
 }
 
 bool SupervisorPolicy::calls_for_shutdown(const Child& ended) const {
@@ -201,7 +205,7 @@ void SupervisorPolicy::start_failed(Child& child, ChildKey key, Moment at) {
 
 void SupervisorPolicy::start_by_hand_failed(Child& child, ChildKey key) {
   child.due = false;
-  if (child.was_added && !child.has_run) forget(key);
+  if (is_template() || (child.was_added && !child.has_run)) forget(key);
 }
 
 void SupervisorPolicy::restart_if_allowed(Child& child, ChildKey key, Moment at) {
@@ -216,8 +220,9 @@ void SupervisorPolicy::restart(Child& child, ChildKey key, Moment at) {
   child.state = ChildState::waiting;
   child.owed = true;
   switch (rules_.strategy) {
-    case Strategy::one_for_one: return restart_alone(child, key, delay);
-    case Strategy::one_for_all: return restart_group(0, key, at.now + delay);
+    case Strategy::one_for_one:
+    case Strategy::simple_one_for_one: return restart_alone(child, key, delay);
+    case Strategy::one_for_all: return restart_group(children_.begin()->first, key, at.now + delay);
     case Strategy::rest_for_one: return restart_group(key, key, at.now + delay);
   }
 }
@@ -278,7 +283,7 @@ void SupervisorPolicy::advance_sweep(Moment at) {
 }
 
 void SupervisorPolicy::stop_group(Moment at) {
-  for (auto it = children_.rbegin(); it != children_.rend() && it->first >= sweep_->from; ++it) {
+  for (auto it = children_.rbegin(); it != children_.rend() && in_sweep(it->first); ++it) {
     if (!has_process(it->second.state)) continue;
     if (it->second.state != ChildState::stopping) stop(it->second, it->first);
     return;
@@ -295,15 +300,22 @@ void SupervisorPolicy::start_group() {
     return;
   }
   sweep_.reset();
-  if (std::exchange(phase_, Phase::up) == Phase::starting) say(Started{});
+  if (std::exchange(phase_, Phase::up) != Phase::starting) return;
+  say(Started{});
+  if (!shuts_down_once_up_) return;
+  begin_end(Ended{EndReason::auto_shutdown});
+  advance_end();
 }
 
 void SupervisorPolicy::advance_end() {
+  bool somebody_runs = false;
   for (auto it = children_.rbegin(); it != children_.rend(); ++it) {
     if (!has_process(it->second.state)) continue;
     if (it->second.state != ChildState::stopping) stop(it->second, it->first);
-    return;
+    if (!is_template()) return;  // one after the other
+    somebody_runs = true;
   }
+  if (somebody_runs) return;
   phase_ = Phase::ended;
   say(last_word_);
 }

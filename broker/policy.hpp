@@ -33,12 +33,16 @@
 // StartFailed after those already started have been stopped in reverse. Any later failing start is a failing restart:
 // tried again, each try counted.
 //
+// A template supervisor (simple_one_for_one) begins with nobody. Its children are added, restarted alone, forgotten as
+// soon as they are down for good, and at its end told to stop all at once.
+//
 // Every life of a supervisor ends with exactly one Ended or StartFailed, after the last child is gone. A new life is a
 // new SupervisorPolicy. It is an ordinary value: copy it to look ahead. An event that cannot be (the exit of a child
 // that has no process, a timer that was cancelled) has no effect, so that the caller need not untangle races.
 #pragma once
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -107,7 +111,26 @@ class SupervisorPolicy {
   /// Forgets a child that is down.
   Reply delete_child(ChildKey child);
 
+  // Changes of what the supervisor is, while it lives. Nothing is started or stopped on their account.
+  void change_rules(SupervisorRules rules) { rules_ = rules; }
+  void change_rules(ChildKey child, ChildRules rules);
+  /// Makes this the start order. Children that are not named come last, in the order that they had.
+  void arrange(const std::vector<ChildKey>& order);
+  /// What goes with a child that another supervisor takes over as it is.
+  struct Handover {
+    ChildState state = ChildState::down;
+    bool has_run = false;
+    std::uint32_t failures = 0;
+    std::optional<std::chrono::nanoseconds> up_since = {};
+  };
+  /// Gives up a child that is up or down, and in no group that is being restarted; nothing of any other. ForgetChild is
+  /// not said.
+  std::optional<Handover> release_child(ChildKey child);
+  /// The counterpart, in the other supervisor: after all others.
+  ChildKey adopt_child(ChildRules rules, const Handover& handover);
+
   [[nodiscard]] Phase phase() const { return phase_; }
+  [[nodiscard]] const RestartWindow& window() const { return window_; }
   /// Empty for a child that is not there, or not any more.
   [[nodiscard]] std::optional<ChildState> state_of(ChildKey child) const;
   /// In start order.
@@ -135,10 +158,19 @@ class SupervisorPolicy {
     std::chrono::nanoseconds not_before;  // when its back-off is over
   };
 
+  // As the keys count, until `arrange` says otherwise. Tables are shared by copies and never changed.
+  struct StartOrder {
+    std::shared_ptr<const std::map<ChildKey, std::size_t>> ranks = {};
+    [[nodiscard]] std::pair<std::size_t, ChildKey> place(ChildKey key) const;
+    bool operator()(ChildKey a, ChildKey b) const { return ranks ? place(a) < place(b) : a < b; }
+  };
+
   Child* find(ChildKey key);
-  [[nodiscard]] bool in_sweep(ChildKey key) const { return sweep_ && key >= sweep_->from; }
+  [[nodiscard]] bool in_sweep(ChildKey key) const { return sweep_ && !children_.key_comp()(key, sweep_->from); }
   [[nodiscard]] bool is_going_down(ChildKey key) const;  // with its group
-  [[nodiscard]] bool restarts_alone() const { return rules_.strategy == Strategy::one_for_one; }
+  [[nodiscard]] bool is_template() const { return rules_.strategy == Strategy::simple_one_for_one; }
+  [[nodiscard]] bool restarts_alone() const { return rules_.strategy == Strategy::one_for_one || is_template(); }
+  [[nodiscard]] bool forgets(const Child& child) const { return is_template() || child.rules.restart == Restart::temporary; }
   [[nodiscard]] bool is_delaying() const { return sweep_ && sweep_->stage == Sweep::Stage::delaying; }
   [[nodiscard]] bool serves_requests() const { return phase_ == Phase::starting || phase_ == Phase::up; }
 
@@ -170,9 +202,10 @@ class SupervisorPolicy {
   Actions advanced(Moment at);
 
   SupervisorRules rules_;
-  std::map<ChildKey, Child> children_;  // in start order
+  std::map<ChildKey, Child, StartOrder> children_;
   ChildKey next_key_ = 0;
   Phase phase_ = Phase::idle;
+  bool shuts_down_once_up_ = false;  // a significant child has ended for good while others were still to be started
   std::optional<Sweep> sweep_;
   RestartWindow window_;
   Action last_word_ = Ended{EndReason::requested};  // said when the last child is gone

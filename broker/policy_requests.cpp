@@ -36,9 +36,12 @@ SupervisorPolicy::Reply SupervisorPolicy::terminate_child(ChildKey key, Moment a
     case ChildState::starting:
     case ChildState::up: stop(*child, key); break;
     case ChildState::stopping: break;
-    case ChildState::waiting: give_up_waiting(*child, key); break;
+    case ChildState::waiting:
+      give_up_waiting(*child, key);
+      if (is_template()) forget(key);
+      break;
     case ChildState::down:
-      if (child->rules.restart == Restart::temporary) forget(key);
+      if (forgets(*child)) forget(key);
       break;
   }
   return {Outcome::done, advanced(at)};

@@ -4,13 +4,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
-#include <sstream>
 
+#include "broker/notify_socket.hpp"
 #include "sys/clock.hpp"
-#include "sys/process.hpp"
+#include "sys/proc.hpp"
 
 namespace muproc::broker {
 namespace {
@@ -20,9 +17,6 @@ namespace {
 #endif
 
 constexpr std::chrono::nanoseconds k_retry_every = std::chrono::milliseconds(100);
-// How often and for how long a killed process group is looked at until it has gone: 10 s.
-constexpr std::chrono::nanoseconds k_group_again = std::chrono::milliseconds(1);
-constexpr int k_group_tries = 10000;
 
 /// Looks without reaping. Unknown when a debugger holds it, or when somebody else has reaped it.
 ExitStatus look(int pidfd) {
@@ -40,48 +34,31 @@ bool reap_now(int pidfd) {
   return info.si_pid != 0;
 }
 
-struct ProcessStat {
-  char state = 'X';
-  int parent = 0, group = 0, session = 0;
-};
-
-ProcessStat stat_of(const std::string& os_pid) {
-  ProcessStat stat;
-  std::ifstream file("/proc/" + os_pid + "/stat");
-  const std::string text((std::istreambuf_iterator<char>(file)), {});
-  const auto end_of_name = text.rfind(')');
-  if (end_of_name != text.npos)
-    std::istringstream(text.substr(end_of_name + 1)) >> stat.state >> stat.parent >> stat.group >> stat.session;
-  return stat;
-}
-
-/// True while a process group whose leader we have reaped has members that are more than zombies.
-bool is_group_alive(int group) {
-  if (::kill(-group, 0) != 0) return false;  // mostly: it is empty
-  std::error_code gone;
-  for (const auto& process : std::filesystem::directory_iterator("/proc", gone)) {
-    const std::string name = process.path().filename();
-    if (name[0] < '0' || name[0] > '9') continue;
-    const ProcessStat stat = stat_of(name);
-    if (stat.group == group && stat.state != 'Z' && stat.state != 'X') return true;
+/// Whose end deserves a report.
+bool is_crash(const Reason& reason) {
+  switch (reason.kind()) {
+    case Reason::Kind::signal:
+    case Reason::Kind::exception:
+    case Reason::Kind::watchdog:
+    case Reason::Kind::out_of_memory:
+    case Reason::Kind::corrupt_message: return true;
+    case Reason::Kind::start_failed: return reason.cause() && is_crash(*reason.cause());
+    case Reason::Kind::normal:
+    case Reason::Kind::exit:
+    case Reason::Kind::killed:
+    case Reason::Kind::code:
+    case Reason::Kind::linked:
+    case Reason::Kind::shutdown:
+    case Reason::Kind::broker_lost:
+    case Reason::Kind::noproc: return false;
   }
   return false;
 }
 
 }  // namespace
 
-std::vector<int> children_in_sessions(const std::vector<int>& sessions) {
-  std::vector<int> found;
-  std::error_code gone;
-  for (const auto& task : std::filesystem::directory_iterator("/proc/self/task", gone)) {
-    std::ifstream children(task.path() / "children");
-    for (int os_pid; children >> os_pid;)
-      if (std::find(sessions.begin(), sessions.end(), stat_of(std::to_string(os_pid)).session) != sessions.end()) found.push_back(os_pid);
-  }
-  return found;
-}
-
 void Reaper::watch(Muproc& muproc) {
+  if (muproc.kind != shm::SlotKind::outsider) descendants_.add(muproc.os_pid);
   muproc.death = core_.loop.when_readable(muproc.pidfd.get(), [this, pid = muproc.pid] { process_ended(pid); });
 }
 
@@ -101,15 +78,40 @@ void Reaper::process_ended(Pid pid) {
   if (muproc->kind == shm::SlotKind::outsider) return outsider_gone(*muproc);
   if (muproc->birth && launcher_.was_up_after_all(*muproc)) return process_ended(pid);
 
+  if (muproc->notify) muproc->notify->read_all();  // while it still counts: it may have become ready and ended at once
+
   const ExitStatus status = look(muproc->pidfd.get());
   ::kill(-muproc->os_pid, SIGKILL);
   muproc->is_dead = true;
   if (muproc->connection) muproc->connection->read_all();
   core_.withdraw(*muproc);
-  reap(*muproc);
-  const Reason reason = reason_of(status, muproc->claim, muproc->sentence, muproc->kind == shm::SlotKind::plain);
-  if (muproc->birth) return launcher_.died_while_starting(*muproc, reason);
-  bury(*muproc, reason);
+  muproc->death.stop();
+  when_reaped(*muproc);
+  const int os_pid = muproc->os_pid;
+  const auto pidfd = std::make_shared<sys::UniqueFd>(std::move(muproc->pidfd));
+  const bool out_of_memory = muproc->cgroup && muproc->cgroup->has_run_out_of_memory();
+  const Reason reason = reason_of(status, muproc->claim, muproc->sentence, muproc->kind == shm::SlotKind::plain, out_of_memory);
+  const LastLife life = last_life_of(pid);
+  if (muproc->plan && is_crash(reason)) {
+    ++core_.crashes;
+    ++core_.table.record(pid.slot()).crashes;
+  }
+  if (muproc->birth)
+    return descendants_.clear(pid, os_pid, muproc->name, muproc->cgroup, [this, pid, os_pid, pidfd, reason, life] {
+      reap(os_pid, std::move(*pidfd));
+      const std::uint64_t events = core_.events.last();
+      Muproc* failed = core_.table.find(pid);
+      if (failed && launcher_.begins_again(*failed)) return;
+      if (failed) report(*launcher_.died_while_starting(*failed, reason), reason, life, events);
+    });
+  const std::shared_ptr<Muproc> dead = bury(*muproc, reason);
+  descendants_.clear(pid, os_pid, dead->name, dead->cgroup, [this, os_pid, pidfd, dead, reason, life] {
+    reap(os_pid, std::move(*pidfd));
+    const std::uint64_t events = core_.events.last();
+    if (dead->when_ended) dead->when_ended(reason);
+    report(*dead, reason, life, events);
+    core_.loop.bury(dead);
+  });
 }
 
 void Reaper::outsider_gone(Muproc& outsider) {
@@ -118,42 +120,54 @@ void Reaper::outsider_gone(Muproc& outsider) {
   if (outsider.connection) outsider.connection->read_all();
   core_.withdraw(outsider);
   const Reason reason = outsider.claim ? *outsider.claim : outsider.sentence.value_or(Reason::exit("disconnected"));
-  if (outsider.birth) return launcher_.died_while_starting(outsider, reason);
-  bury(outsider, reason);
+  if (outsider.birth) return void(launcher_.died_while_starting(outsider, reason));
+  const std::shared_ptr<Muproc> dead = bury(outsider, reason);
+  if (dead->when_ended) dead->when_ended(reason);
 }
 
 void Reaper::supervisor_ended(Muproc& supervisor, const Reason& reason) {
   supervisor.is_dead = true;
   core_.withdraw(supervisor);
-  bury(supervisor, reason);
+  const std::shared_ptr<Muproc> dead = bury(supervisor, reason);
+  if (dead->when_ended) dead->when_ended(reason);
 }
 
-void Reaper::bury(Muproc& muproc, const Reason& reason) {
+std::shared_ptr<Muproc> Reaper::bury(Muproc& muproc, const Reason& reason) {
   const std::shared_ptr<Muproc> dead = core_.table.end(muproc.pid.slot());
   core_.loop.bury(dead);
   core_.vacate(dead->pid.slot(), reason, shm::SlotState::stopped);
   core_.directory.count_death();
   core_.log.info("{} has ended: {}", Core::name_of(*dead), to_string(reason));
+  core_.tell("death", *dead, "it has ended", to_string(reason));
   // In this order: who has heard of the death must not find a channel to the dead that seems to be alive.
   close_channels(*dead, reason);
   tell_peers(*dead, reason);
   if (dead->connection) close_connection(*dead->connection);
   dead->death.stop();
-  if (!dead->when_ended) return;
-  if (!dead->has_process() || !is_group_alive(dead->os_pid)) return dead->when_ended(reason);
-  lingering_.push_back({dead, reason, k_group_tries});
-  if (!lingering_watch_) lingering_watch_ = core_.loop.after(k_group_again, [this] { look_at_groups(); });
+  when_buried(*dead);
+  return dead;
 }
 
-void Reaper::look_at_groups() {
-  std::vector<Lingering> gone;
-  for (Lingering& group : std::exchange(lingering_, {}))
-    (--group.tries_left == 0 || !is_group_alive(group.dead->os_pid) ? gone : lingering_).push_back(std::move(group));
-  lingering_watch_ = lingering_.empty() ? Watch() : core_.loop.after(k_group_again, [this] { look_at_groups(); });
-  for (const Lingering& group : gone) group.dead->when_ended(group.reason);
+Reaper::LastLife Reaper::last_life_of(Pid pid) const {
+  const SlotRecord& record = core_.table.record(pid.slot());
+  return {record.restarts, record.started_ns};
+}
+
+/// What the supervisor did is what it has told of since the death.
+void Reaper::report(const Muproc& dead, const Reason& reason, LastLife life, std::uint64_t events_before) {
+  if (!dead.plan || !is_crash(reason)) return;
+  std::string decision;
+  for (const Event* event : core_.events.after(events_before))
+    if (event->kind == "restart" || event->kind == "back_off" || event->kind == "gave_up")
+      decision += (decision.empty() ? "" : "; ") + event->name + ": " + event->text;
+  if (decision.empty()) decision = dead.when_ended ? "it is not started again" : "it has no supervisor";
+  const auto uptime = sys::monotonic() - std::chrono::nanoseconds(static_cast<std::int64_t>(life.started_ns));
+  when_crashed({dead, reason, life.restarts, uptime, decision});
 }
 
 void Reaper::tell_peers(const Muproc& dead, const Reason& reason) {
+  for (const auto& [group, times] : core_.groups.end(dead.pid))
+    core_.send_group_change(group, {.pid = dead.pid, .joined = false, .times = times});
   const auto mourners = core_.links.end(dead.pid);
   for (const auto& [pid, ref] : mourners.watching)
     if (Muproc* watcher = core_.table.find(pid)) core_.send_notice(*watcher, dead.pid, dead.name, reason, ref);
@@ -163,30 +177,35 @@ void Reaper::tell_peers(const Muproc& dead, const Reason& reason) {
 
 void Reaper::close_channels(const Muproc& dead, const Reason& reason) {
   const auto ended = core_.channels.end(dead.pid);
+  const auto counted = core_.dead_letters.bury(dead, ended.closed, core_.table);
   for (const Channel& channel : ended.closed) {
     core_.directory.remove_channel(channel.row);
     const Muproc* sender = core_.table.find(channel.sender);
-    if (!sender && !core_.channels.is_read(channel.sender)) core_.extents.forget(channel.sender);
+    if (!sender && !core_.channels.is_read(channel.sender)) core_.forget_memory_of(channel.sender);
   }
-  if (!core_.channels.is_read(dead.pid)) core_.extents.forget(dead.pid);
-  for (const Pid pid : ended.peers)
-    if (Muproc* peer = core_.table.find(pid)) core_.send_peer_down(*peer, dead.pid, reason);
+  core_.channels.is_read(dead.pid) ? core_.dead_letters.keep(dead) : core_.forget_memory_of(dead.pid);
+  for (const Pid pid : ended.peers) {
+    const auto at = counted.find(pid);
+    if (Muproc* peer = core_.table.find(pid))
+      core_.send_peer_down(*peer, dead.pid, reason, at == counted.end() ? std::nullopt : std::optional(at->second));
+  }
 }
 
 // ---- the kernel's books ----------------------------------------------------------------------------------------------
 
-void Reaper::reap(Muproc& muproc) {
-  muproc.death.stop();
-  if (!reap_now(muproc.pidfd.get())) reap_later(std::move(muproc.pidfd));
+void Reaper::reap(int os_pid, sys::UniqueFd pidfd) {
+  const bool is_reaped = reap_now(pidfd.get());
+  descendants_.remove(os_pid);
+  if (!is_reaped) reap_later(os_pid, std::move(pidfd));
 }
 
-void Reaper::reap_later(sys::UniqueFd pidfd) {
-  unreaped_.push_back(std::move(pidfd));
+void Reaper::reap_later(int os_pid, sys::UniqueFd pidfd) {
+  unreaped_.emplace_back(os_pid, std::move(pidfd));
   if (!retry_) retry();
 }
 
 void Reaper::retry() {
-  std::erase_if(unreaped_, [](const auto& pidfd) { return reap_now(pidfd.get()); });
+  std::erase_if(unreaped_, [](const auto& process) { return reap_now(process.second.get()); });
   retry_ = unreaped_.empty() ? Watch() : core_.loop.after(k_retry_every, [this] { retry(); });
 }
 
@@ -194,12 +213,16 @@ void Reaper::end_stray(int os_pid) {
   core_.log.warn("process {} is a child that nobody wants: it is killed", os_pid);
   ::kill(-os_pid, SIGKILL);
   ::kill(os_pid, SIGKILL);  // it is our child and we have not reaped it: the number is its own
-  reap_later(sys::open_pidfd(os_pid));
+  reap_later(os_pid, sys::open_pidfd(os_pid));
+}
+
+bool Reaper::is_unreaped(int os_pid) const {
+  return std::any_of(unreaped_.begin(), unreaped_.end(), [&](const auto& process) { return process.first == os_pid; });
 }
 
 void Reaper::reap_all() noexcept {
   retry_.stop();
-  for (const auto& pidfd : std::exchange(unreaped_, {})) {
+  for (const auto& [os_pid, pidfd] : std::exchange(unreaped_, {})) {
     siginfo_t info{};
     while (::waitid(P_PIDFD, static_cast<id_t>(pidfd.get()), &info, WEXITED | __WALL) != 0 && errno == EINTR) {
     }
@@ -208,10 +231,14 @@ void Reaper::reap_all() noexcept {
 
 std::size_t Reaper::end_strays(const std::vector<int>& sessions, const std::function<bool(int)>& is_known) {
   std::size_t ended = 0;
-  for (const int os_pid : children_in_sessions(sessions)) {
+  sys::OwnChildren children;
+  for (const int os_pid : children.list()) {
+    const auto stat = sys::process_stat(os_pid);
+    const bool is_clone = stat && stat->exit_signal == 0;  // an orphan is its muproc's affair
+    if (!is_clone || std::find(sessions.begin(), sessions.end(), stat->session) == sessions.end()) continue;
     const auto living = core_.table.living();
     const bool is_muproc = std::any_of(living.begin(), living.end(), [&](const Muproc* m) { return m->os_pid == os_pid; });
-    if (is_muproc || is_known(os_pid)) continue;
+    if (is_muproc || is_known(os_pid) || descendants_.is_muproc(os_pid)) continue;
     end_stray(os_pid);
     ++ended;
   }

@@ -18,7 +18,10 @@ class RestartWindow {
  public:
   /// Counts a restart, and says whether the limit allows it. Restarts exactly `within` apart are within it, as in OTP.
   [[nodiscard]] bool admit(const Limit& limit, std::chrono::nanoseconds now);
+  /// How many were within the limit's time when the latest was admitted.
   [[nodiscard]] std::size_t size() const { return times_.size(); }
+  /// When that was; 0: never.
+  [[nodiscard]] std::chrono::nanoseconds latest() const { return times_.empty() ? std::chrono::nanoseconds(0) : times_.back(); }
 
  private:
   std::deque<std::chrono::nanoseconds> times_;

@@ -78,6 +78,7 @@ RuntimeDir::RuntimeDir(const fs::path& base, const std::string& system, std::chr
   folder_ = fs::canonical(base) / system;
   make_folder(folder_);
   make_folder(folder_ / "logs");
+  make_folder(folder_ / "crashes");
   lock_ = sys::UniqueFd(sys::check(::open((folder_ / "lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600), "open",
                                    (folder_ / "lock").native()));
   take_lock(system, patience, when_waiting);

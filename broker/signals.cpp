@@ -10,22 +10,23 @@ namespace {
 
 // What the handler needs, and nobody else.
 std::atomic<int> news_fd = -1;
-std::atomic<unsigned> terms, interrupts, hangups;
+std::atomic<unsigned> terms, interrupts, hangups, children;
 
 void note(int signal) {
   const int error = errno;
-  (signal == SIGTERM ? terms : signal == SIGINT ? interrupts : hangups).fetch_add(1);
+  (signal == SIGTERM ? terms : signal == SIGINT ? interrupts : signal == SIGHUP ? hangups : children).fetch_add(1);
   if (const int fd = news_fd.load(); fd >= 0) sys::signal_eventfd(fd);
   errno = error;
 }
 
 }  // namespace
 
-Signals::Signals(Loop& loop, std::function<void(int)> call) : eventfd_(sys::create_eventfd()), call_(std::move(call)) {
+Signals::Signals(Loop& loop, bool children_too, std::function<void(int)> call) : eventfd_(sys::create_eventfd()), call_(std::move(call)) {
   int nobody = -1;
   if (!news_fd.compare_exchange_strong(nobody, eventfd_.get())) return;
   watch_ = loop.when_readable(eventfd_.get(), [this] { hear(); });
   for (const int signal : {SIGTERM, SIGINT, SIGHUP}) catch_signal(signal);
+  if (children_too) catch_signal(SIGCHLD);
 }
 
 Signals::~Signals() {
@@ -55,6 +56,7 @@ void Signals::hear() {
   for (unsigned n = terms.exchange(0); n > 0; --n) call_(SIGTERM);
   for (unsigned n = interrupts.exchange(0); n > 0; --n) call_(SIGINT);
   if (hangups.exchange(0)) call_(SIGHUP);
+  if (children.exchange(0)) call_(SIGCHLD);
 }
 
 ForgivingPipes::ForgivingPipes() {

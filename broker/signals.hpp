@@ -1,4 +1,4 @@
-// TERM, INT and HUP while a system runs.
+// TERM, INT and HUP while a system runs; CHLD where the process is the broker's own.
 //
 // The one place with a global: a signal handler can be given nothing else. It only counts and writes an eventfd, so it
 // may run in any thread of the program. The former handlers come back when the object ends. One at a time; a second
@@ -16,7 +16,8 @@ namespace muproc::broker {
 
 class Signals {
  public:
-  Signals(Loop& loop, std::function<void(int signal)> call);
+  /// `children_too`: also SIGCHLD, which tells of orphans that have ended.
+  Signals(Loop& loop, bool children_too, std::function<void(int signal)> call);
   ~Signals();
   Signals(const Signals&) = delete;
   Signals& operator=(const Signals&) = delete;

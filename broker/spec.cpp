@@ -15,6 +15,7 @@ class Flattener {
 
   void add(const std::string& name, const Supervisor& supervisor, const SupervisorOptions& options) {
     take(name);
+    if (supervisor.strategy == Strategy::simple_one_for_one) check_template(name, supervisor);
     SupervisorSpec spec{options, name, supervisor.strategy, supervisor.limit, supervisor.auto_shutdown, {}};
     for (const Child& child : supervisor.children) {
       spec.children.push_back(child.name);
@@ -32,6 +33,11 @@ class Flattener {
   void add(const std::string& name, const Child::Nested& nested, AutoShutdown parents) {
     check_significance(name, nested.options.significant, nested.options.restart, parents);
     add(name, nested.supervisor, nested.options);
+  }
+
+  static void check_template(const std::string& name, const Supervisor& supervisor) {
+    if (supervisor.children.size() != 1 || !std::holds_alternative<Child::Muproc>(supervisor.children.front().what))
+      throw std::invalid_argument("supervision tree: \"" + name + "\" is simple_one_for_one: its one child is a muproc, the template");
   }
 
   void take(const std::string& name) {
@@ -79,6 +85,7 @@ std::string_view to_string(Strategy strategy) {
     case Strategy::one_for_one: return "one_for_one";
     case Strategy::one_for_all: return "one_for_all";
     case Strategy::rest_for_one: return "rest_for_one";
+    case Strategy::simple_one_for_one: return "simple_one_for_one";
   }
   return "?";
 }

@@ -8,6 +8,7 @@
 // launcher looks for modules, or in PATH.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -35,11 +36,39 @@ struct SupervisorSpec : SupervisorOptions {
   std::vector<std::string> children;  ///< names of supervisors and muprocs, in start order
 };
 
+/// What becomes of what muprocs print, where they do not say otherwise.
+struct LogSettings {
+  bool is_captured = false;  ///< else it goes where ours goes
+  bool on_console = true;    ///< it is shown on our own output too
+  LogFormat format = LogFormat::text;
+  Bytes file_size = Bytes::mib(16);
+  std::uint32_t files = 5;   ///< kept of each muproc, and of the broker's own log
+
+  friend bool operator==(const LogSettings&, const LogSettings&) = default;
+};
+
+/// Where the system's numbers can be asked for over HTTP.
+struct MetricsAddress {
+  std::string text;        ///< "127.0.0.1:9464", "[::1]:9464" or "unix:/path"; empty: nowhere
+  bool is_public = false;  ///< it may be an address that other machines reach
+
+  friend bool operator==(const MetricsAddress&, const MetricsAddress&) = default;
+};
+
+/// Variables of a config, as `--set` gives them.
+using Settings = std::map<std::string, std::string, std::less<>>;
+
 struct SystemSpec {
   std::string name;
-  LogLevel log = LogLevel::info;
+  LogLevel log = LogLevel::info;      ///< of the broker's own log
+  LogSettings logs;
+  std::string cgroup;                 ///< "auto", "none" or a folder; empty: as the environment says ($MUPROC_CGROUP), else "auto"
+  std::uint32_t crash_reports = 100;  ///< so many are kept; 0: none is written
+  MetricsAddress metrics;
   std::filesystem::path runtime_dir;  ///< empty: as the environment says ($MUPROC_RUNTIME_DIR and so on)
   std::filesystem::path config_dir;   ///< where bare module names are looked for first; empty: nowhere
+  std::filesystem::path config_file;  ///< what it was read from; empty: no file
+  Settings settings;                  ///< what variables in that file stand for, before the environment
   std::string root;                   ///< the root supervisor's name
 
   std::map<std::string, SupervisorSpec, std::less<>> supervisors;

@@ -33,13 +33,17 @@ Supervisors::~Supervisors() = default;
 
 // ---- building and forgetting -----------------------------------------------------------------------------------------
 
-void Supervisors::start(std::unique_ptr<SupervisorPlan> plan, TreeCalls calls) {
+void Supervisors::start(SupervisorPlanPtr plan, TreeCalls calls) {
   auto tree = std::make_unique<Node>();
-  if (plan->name.empty()) plan->name = made_up_name(*plan);
+  if (plan->name.empty()) {
+    auto named = std::make_shared<SupervisorPlan>(*plan);
+    named->name = made_up_name(*plan);
+    plan = std::move(named);
+  }
   tree->plan = std::move(plan);
   tree->calls = std::move(calls);
   try {
-    reserve(*tree, {});
+    reserve(*tree);
   } catch (...) {
     release(*tree);
     throw;
@@ -55,37 +59,98 @@ std::string Supervisors::made_up_name(const SupervisorPlan& plan) const {
   return name;
 }
 
-/// Takes slots and names for the node and all below it.
-void Supervisors::reserve(Node& node, Pid parent) {
-  const auto take = [&](const std::string& name, shm::SlotKind kind, PlanPtr plan) {
-    if (const auto why = core_.table.why_not_name(name); !why.empty()) throw Failure{ErrorKind::NAME_TAKEN, why};
-    const auto slot = core_.table.reserve(name, kind, parent, std::move(plan));
-    if (!slot) throw Failure{ErrorKind::LIMIT, "the system is full: there is no room for \"" + name + '"'};
-    core_.table.record(*slot).is_kept = true;
-    core_.show(*slot);
-    return *slot;
-  };
+/// For an instance of its template.
+std::string Supervisors::made_up_name(Node& supervisor) const {
+  const std::string base = supervisor.plan->instance().name.substr(0, shm::k_name_size - 12) + "-";
+  std::string name;
+  do {
+    name = base + std::to_string(++supervisor.instances);
+  } while (core_.table.slot_named(name) || core_.table.port_owner(name));
+  return name;
+}
+
+SlotIndex Supervisors::take(const std::string& name, shm::SlotKind kind, PlanPtr plan) {
+  if (const auto why = core_.table.why_not_name(name); !why.empty()) throw Failure{ErrorKind::NAME_TAKEN, why};
+  const auto slot = core_.table.reserve(name, kind, {}, std::move(plan));
+  if (!slot) throw Failure{ErrorKind::LIMIT, "the system is full: there is no room for \"" + name + '"'};
+  core_.table.record(*slot).is_kept = true;
+  core_.show(*slot);
+  return *slot;
+}
+
+/// Takes slots and names for the node and all below it. A template takes none.
+void Supervisors::reserve(Node& node) {
   node.slot = take(node.plan->name, shm::SlotKind::supervisor, nullptr);
+  show_supervision(node);
+  if (node.plan->is_template()) return;
   ChildKey key = 0;
-  for (auto& part : node.plan->children) {
-    ChildNode& child = node.children[key];
-    child.rules = rules_of(part);
-    if (auto* muproc = std::get_if<PlanPtr>(&part)) {
-      child.plan = *muproc;
-      child.slot = take(child.plan->name, child.plan->is_plain() ? shm::SlotKind::plain : shm::SlotKind::muproc, child.plan);
-      child.name = child.plan->name;
-    } else {
-      child.nested = std::make_unique<Node>();
-      child.nested->plan = std::move(std::get<std::unique_ptr<SupervisorPlan>>(part));
-      child.nested->parent = &node;
-      child.nested->key = key;
-      reserve(*child.nested, {});
-      child.slot = child.nested->slot;
-      child.name = child.nested->plan->name;
-    }
-    children_[child.name] = {&node, key++};
+  for (const auto& part : node.plan->children) add(node, key++, part);
+}
+
+/// In the directory, when it is news.
+void Supervisors::show_supervision(Node& node) {
+  const SupervisorRules& rules = node.plan->rules;
+  Supervision now;
+  now.strategy = 1 + static_cast<std::uint32_t>(rules.strategy);
+  now.limit_restarts = rules.limit.restarts;
+  now.limit_within_ns = static_cast<std::uint64_t>(rules.limit.within.count());
+  if (node.policy) {
+    now.window_restarts = static_cast<std::uint32_t>(node.policy->window().size());
+    now.window_ns = static_cast<std::uint64_t>(node.policy->window().latest().count());
   }
-  node.plan->children.clear();
+  Supervision& shown = core_.table.record(node.slot).supervision;
+  if (shown == now) return;
+  shown = now;
+  core_.show(node.slot);
+}
+
+/// With its slot and its name, and all below it. When it throws, what it took is the node's to release.
+Supervisors::ChildNode& Supervisors::add(Node& node, ChildKey key, const SupervisorPlan::Child& part) {
+  ChildNode& child = node.children[key];
+  child.rules = rules_of(part);
+  if (const auto* muproc = std::get_if<PlanPtr>(&part)) {
+    child.plan = *muproc;
+    child.slot = take(child.plan->name, child.plan->is_plain() ? shm::SlotKind::plain : shm::SlotKind::muproc, child.plan);
+  } else {
+    child.nested = std::make_unique<Node>();
+    child.nested->plan = std::get<SupervisorPlanPtr>(part);
+    child.nested->parent = &node;
+    child.nested->key = key;
+    reserve(*child.nested);
+    child.slot = child.nested->slot;
+  }
+  child.name = name_of(part);
+  children_[child.name] = {&node, key};
+  return child;
+}
+
+/// Before another life: the children of its plan and no others, with keys from 0 on. Throws when one that was forgotten
+/// finds its name taken.
+void Supervisors::renew(Node& node) {
+  std::map<std::string, std::map<ChildKey, ChildNode>::node_type, std::less<>> known;
+  while (!node.children.empty()) {
+    auto child = node.children.extract(node.children.begin());
+    if (child.mapped().was_added) {
+      discard(std::move(child));
+    } else {
+      std::string name = child.mapped().name;
+      known.emplace(std::move(name), std::move(child));
+    }
+  }
+  const std::size_t parts = node.plan->is_template() ? 0 : node.plan->children.size();
+  std::vector<ChildKey> missing;
+  for (ChildKey key = 0; key < parts; ++key) {
+    const auto found = known.find(name_of(node.plan->children[key]));
+    if (found == known.end()) {
+      missing.push_back(key);
+      continue;
+    }
+    found->second.key() = key;
+    ChildNode& child = node.children.insert(std::move(found->second)).position->second;
+    if (child.nested) child.nested->key = key;
+    children_[child.name] = {&node, key};
+  }
+  for (const ChildKey key : missing) add(node, key, node.plan->children[key]);
 }
 
 void Supervisors::release(Node& node) {
@@ -97,6 +162,12 @@ void Supervisors::release(ChildNode& child) {
   if (child.nested) release(*child.nested);
   if (!child.nested) give_back(child.slot);
   children_.erase(child.name);
+}
+
+/// Gives back what it has; the node itself may still be in use further up.
+void Supervisors::discard(std::map<ChildKey, ChildNode>::node_type child) {
+  release(child.mapped());
+  core_.loop.bury(std::make_shared<decltype(child)>(std::move(child)));
 }
 
 /// A slot that was not taken, for want of its name, is k_no_slot.
@@ -119,7 +190,9 @@ void Supervisors::pump() {
     auto [node, event] = std::move(events_.front());
     events_.pop_front();
     if (!node->policy) continue;
-    for (const Action& action : event(*node->policy, now())) {
+    const Actions actions = event(*node->policy, now());
+    show_supervision(*node);
+    for (const Action& action : actions) {
       try {
         carry_out(*node, action);
       } catch (const std::exception& failure) {
@@ -130,7 +203,7 @@ void Supervisors::pump() {
   is_pumping_ = false;
 }
 
-Moment Supervisors::now() { return {sys::monotonic(), std::uniform_real_distribution<double>(0, 1)(dice_)}; }
+Moment Supervisors::now() { return {core_.clock.now(), std::uniform_real_distribution<double>(0, 1)(dice_)}; }
 
 Supervisors::Node* Supervisors::find(Pid supervisor) {
   const auto found = alive_.find(supervisor);
@@ -150,16 +223,24 @@ void Supervisors::end(Pid supervisor, bool at_once) {
 
 /// A new life of the supervisor.
 void Supervisors::begin(Node& node) {
+  std::string why_not;
+  try {
+    renew(node);
+  } catch (const Failure& failure) {
+    why_not = failure.text;
+  }
   std::vector<ChildRules> rules;
   for (const auto& [key, child] : node.children) rules.push_back(child.rules);
   node.policy = std::make_unique<SupervisorPolicy>(node.plan->rules, rules);
   node.has_started = false;
+  show_supervision(node);
   core_.table.record(node.slot).started_ns = static_cast<std::uint64_t>(sys::monotonic().count());
   core_.table.record(node.slot).parent = node.parent ? node.parent->pid : Pid();
   node.pid = core_.table.begin(node.slot).pid;
   alive_[node.pid] = &node;
   core_.publish(*core_.table.find(node.pid));
   core_.set_state(node.slot, shm::SlotState::starting);
+  if (!why_not.empty()) return start_has_failed(node, {{}, why_not, Reason::start_failed(why_not)});
   post(node, [](SupervisorPolicy& policy, Moment at) { return policy.start(at); });
 }
 
@@ -172,7 +253,7 @@ void Supervisors::carry_out(Node& node, const Action& action) {
                  [&](CancelTimer a) { node.children.at(a.child).timer.stop(); },
                  [&](ForgetChild a) { forget_child(node, a.child); },
                  [&](Started) { has_started(node); },
-                 [&](StartFailed a) { start_has_failed(node, node.children.at(a.child)); },
+                 [&](StartFailed a) { start_has_failed(node, StartResult(node.children.at(a.child).failure)); },
                  [&](Ended a) { has_ended(node, a.reason); },
              },
              action);
@@ -182,6 +263,7 @@ void Supervisors::start_child(Node& node, ChildKey key) {
   ChildNode& child = node.children.at(key);
   if (child.starts++ > 0) {
     ++core_.table.record(child.slot).restarts;
+    core_.tell("restart", child.name, node.plan->name + " starts it again");
     core_.directory.count_restart();
   }
   core_.table.record(child.slot).parent = node.pid;
@@ -218,31 +300,33 @@ void Supervisors::stop_nested(Node& nested, Stop how) {
 
 void Supervisors::arm_timer(Node& node, ChildKey key, std::chrono::nanoseconds delay) {
   ChildNode& child = node.children.at(key);
-  core_.log.info("{} will start {} again in {}", node.plan->name, child.name, to_string(Stop(delay)));
+  const std::string in = to_string(Stop(std::chrono::ceil<std::chrono::milliseconds>(delay)));
+  core_.log.info("{} will start {} again in {}", node.plan->name, child.name, in);
+  core_.table.record(child.slot).due_ns = static_cast<std::uint64_t>((core_.clock.now() + delay).count());
   core_.set_state(child.slot, shm::SlotState::backing_off);
-  child.timer = core_.loop.after(delay, [this, &node, key] {
+  core_.tell("back_off", child.name, node.plan->name + " will start it again in " + in);
+  child.timer = core_.clock.after(delay, [this, &node, key] {
     post(node, [key](SupervisorPolicy& policy, Moment at) { return policy.timer_fired(key, at); });
   });
 }
 
 void Supervisors::forget_child(Node& node, ChildKey key) {
   auto child = node.children.extract(key);
-  if (child.empty()) return;
-  release(child.mapped());
-  core_.loop.bury(std::make_shared<decltype(child)>(std::move(child)));
+  if (!child.empty()) discard(std::move(child));
 }
 
 void Supervisors::has_started(Node& node) {
   node.has_started = true;
   core_.set_state(node.slot, shm::SlotState::running);
   core_.log.info("supervisor {} is up with {} children", node.plan->name, node.children.size());
+  if (const Muproc* supervisor = core_.table.find(node.pid)) core_.tell("birth", *supervisor, "a supervisor with " + std::to_string(node.children.size()) + " children");
   if (node.parent) return child_is_up(*node.parent, node.key, node.pid);
   node.calls.started({node.pid, {}, {}});
 }
 
-void Supervisors::start_has_failed(Node& node, const ChildNode& culprit) {
-  const StartResult failure = culprit.failure;
+void Supervisors::start_has_failed(Node& node, const StartResult& failure) {
   core_.log.error("supervisor {} could not start: {}", node.plan->name, failure.error);
+  core_.tell("start_failed", node.plan->name, failure.error, to_string(failure.reason));
   close(node, failure.reason);
   if (node.parent) return child_has_failed(*node.parent, node.key, {{}, failure.error, failure.reason});
   node.calls.started({{}, failure.error, failure.reason});
@@ -258,6 +342,8 @@ void Supervisors::has_ended(Node& node, EndReason why) {
     case EndReason::limit_reached:
       core_.log.error("supervisor {} gives up: more than {} restarts within {}", node.plan->name, node.plan->rules.limit.restarts,
                       to_string(Stop(node.plan->rules.limit.within)));
+      core_.tell("gave_up", node.plan->name, fmt::format("more than {} restarts within {}", node.plan->rules.limit.restarts,
+                                                         to_string(Stop(node.plan->rules.limit.within))));
       break;
   }
   const bool had_started = node.has_started;
@@ -306,9 +392,12 @@ void Supervisors::child_has_failed(Node& node, ChildKey key, const BirthResult& 
   child.failure = {{}, result.error, result.reason};
   auto waiting_for_start = std::exchange(child.waiting_for_start, {});
   auto waiting_for_end = std::exchange(child.waiting_for_end, {});
-  post(node, [key](SupervisorPolicy& policy, Moment at) { return policy.child_start_failed(key, at); });
+  const bool declined = Launcher::is_declined(result.reason);
+  post(node, [key, declined](SupervisorPolicy& policy, Moment at) {
+    return declined ? policy.child_ignored(key, at) : policy.child_start_failed(key, at);
+  });
   const Failure failure{ErrorKind::START_FAILED, result.error, result.reason};
-  answer(waiting_for_start, {}, &failure);
+  answer(waiting_for_start, {}, declined ? nullptr : &failure);
   answer(waiting_for_end, {}, nullptr);
 }
 
@@ -320,61 +409,6 @@ void Supervisors::child_has_ended(Node& node, ChildKey key, const Reason& reason
 
 void Supervisors::answer(std::vector<Control::Done>& waiting, Pid pid, const Failure* failure) {
   for (const auto& done : std::exchange(waiting, {})) done(pid, failure);
-}
-
-// ---- requests --------------------------------------------------------------------------------------------------------
-
-std::pair<Supervisors::Node*, ChildKey> Supervisors::find_child(const std::string& name) {
-  const auto found = children_.find(name);
-  if (found == children_.end()) throw Failure{ErrorKind::NOT_FOUND, "no supervised child is named \"" + name + '"'};
-  return found->second;
-}
-
-void Supervisors::child_verb(const std::string& name, wire::ChildVerb::Verb verb, Control::Done done) {
-  using Verb = wire::ChildVerb::Verb;
-  using Outcome = SupervisorPolicy::Outcome;
-  const auto [node, key] = find_child(name);
-  if (!node->policy) throw Failure{ErrorKind::FAILED, "the supervisor of " + name + " does not run"};
-  SupervisorPolicy& policy = *node->policy;
-  const auto reply = verb == Verb::START  ? policy.start_child(key, now())
-                     : verb == Verb::STOP ? policy.terminate_child(key, now())
-                                          : policy.restart_child(key, now());
-  switch (reply.outcome) {
-    case Outcome::done: break;
-    case Outcome::not_found: throw Failure{ErrorKind::NOT_FOUND, "no supervised child is named \"" + name + '"'};
-    case Outcome::running: throw Failure{ErrorKind::FAILED, name + " runs already"};
-    case Outcome::restarting: throw Failure{ErrorKind::FAILED, name + " is being restarted"};
-    case Outcome::not_running: throw Failure{ErrorKind::FAILED, "the supervisor of " + name + " does not run"};
-  }
-  ChildNode& child = node->children.at(key);
-  const bool is_down = policy.state_of(key).value_or(SupervisorPolicy::ChildState::down) == SupervisorPolicy::ChildState::down;
-  if (verb != Verb::STOP) {
-    child.waiting_for_start.push_back(std::move(done));
-  } else if (is_down) {
-    core_.set_state(child.slot, shm::SlotState::stopped);
-    done({}, nullptr);
-  } else {
-    child.waiting_for_end.push_back(std::move(done));
-  }
-  post(*node, [actions = reply.actions](SupervisorPolicy&, Moment) { return actions; });
-}
-
-void Supervisors::describe(SlotIndex slot, wire::Node::Builder to) const {
-  const SlotRecord& record = core_.table.record(slot);
-  const Node* node = nullptr;
-  if (record.kind != shm::SlotKind::supervisor) return;
-  if (record.life) {
-    const auto found = alive_.find(record.life->pid);
-    node = found == alive_.end() ? nullptr : found->second;
-  } else if (const auto found = children_.find(record.name); found != children_.end()) {
-    node = found->second.first->children.at(found->second.second).nested.get();
-  }
-  if (!node) return;
-  to.setStrategy(std::string(to_string(node->plan->rules.strategy)).c_str());
-  to.setLimitRestarts(node->plan->rules.limit.restarts);
-  to.setLimitWithinNs(node->plan->rules.limit.within.count());
-  to.setRestart(std::string(to_string(node->plan->options.restart)).c_str());
-  to.setStop(wire::pointer(to_string(node->plan->options.stop)));
 }
 
 }  // namespace muproc::broker

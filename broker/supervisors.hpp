@@ -6,7 +6,8 @@
 // of its last answer are still being carried out (a birth that fails at once is an event, too).
 //
 // A child's slot is taken when its supervisor is planned and stays its own, over all its incarnations, until it is
-// forgotten. A *tree* is a supervisor without a supervisor, with all below it: the system's root, or one that a muproc
+// forgotten. Children may be added and deleted while their supervisor lives; a supervisor that is restarted begins with
+// the children of its plan again, as in OTP: those added are forgotten, those forgotten are there again. A *tree* is a supervisor without a supervisor, with all below it: the system's root, or one that a muproc
 // has started.
 #pragma once
 
@@ -44,14 +45,37 @@ class Supervisors {
   ~Supervisors();
 
   /// Starts a tree. Throws Control::Failure when a name in it is taken or there is no room: nothing has begun then.
-  void start(std::unique_ptr<SupervisorPlan> plan, TreeCalls calls);
+  void start(SupervisorPlanPtr plan, TreeCalls calls);
 
   /// Ends a supervisor in order, or by killing all below it. Its end is told as any other.
   void end(Pid supervisor, bool at_once);
 
-  /// As a person or a program asks for it; `done` says when it has happened.
-  void child_verb(const std::string& name, wire::ChildVerb::Verb verb, Control::Done done);
+  // As a person or a program asks for it (supervisors_requests.cpp). What cannot be is thrown as Control::Failure; `done`
+  // says when it has happened.
+  void child_verb(wire::ChildVerb::Reader request, Control::Done done);
+  void stop(const std::string& name, Control::Done done);
+  /// `admitted` makes of a child's specification what the asker may have, or throws.
+  using Admit = std::function<SupervisorPlan::Child(const SupervisorPlan::Child&)>;
+  void start_child(wire::StartChild::Reader request, const Admit& admitted, Control::Done done);
+  void describe_children(wire::Target::Reader supervisor, wire::Children::Builder to);
   void describe(SlotIndex slot, wire::Node::Builder node) const;
+
+  // As a reload asks for it, one thing at a time and from no callback of a child (supervisors_reload.cpp). Names are those
+  // of the system's own tree.
+  /// Its rules, its own options and its start order. `plan` is what it is made of when it is started anew.
+  void change_supervisor(const SystemSpec& to, const std::string& name);
+  /// What it is from its next start on; when `is_live`, from now on.
+  void change_muproc(const std::string& name, PlanPtr plan, bool is_live);
+  /// To another supervisor, as it is. False when it cannot be moved now.
+  bool move(const std::string& name, const std::string& supervisor);
+  /// `done` when it is up, or with the failure; then it is forgotten.
+  void add_to(const std::string& supervisor, const SupervisorPlan::Child& part, Control::Done done);
+  /// `done` when it has ended and is forgotten.
+  void remove(const std::string& name, Control::Done done);
+  /// Stops it and starts it again; one that is down stays so.
+  void restart(const std::string& name, Control::Done done);
+  /// A supervisor before its children, those in start order.
+  std::vector<SlotIndex> slots_in_order() const;
 
  private:
   struct Node;
@@ -61,13 +85,14 @@ class Supervisors {
     PlanPtr plan;                  // of a muproc
     std::unique_ptr<Node> nested;  // of a supervisor
     ChildRules rules;
-    Watch timer;
+    bool was_added = false;        // while its supervisor lived
+    Clock::Timer timer;
     std::uint32_t starts = 0;
     std::vector<Control::Done> waiting_for_start, waiting_for_end;
     StartResult failure;           // of the latest start
   };
   struct Node {
-    std::unique_ptr<SupervisorPlan> plan;
+    SupervisorPlanPtr plan;
     SlotIndex slot = shm::k_no_slot;
     Node* parent = nullptr;
     ChildKey key = 0;  // in the parent
@@ -75,24 +100,31 @@ class Supervisors {
     std::unique_ptr<SupervisorPolicy> policy;  // while it lives
     Pid pid;
     bool has_started = false;
+    std::uint32_t instances = 0;  // of its template, that were given a name
     Watch kill_timer;
     TreeCalls calls;  // of a tree's top
   };
   using Event = std::function<Actions(SupervisorPolicy&, Moment)>;
 
   // Building and forgetting.
-  void reserve(Node& node, Pid parent);
+  SlotIndex take(const std::string& name, shm::SlotKind kind, PlanPtr plan);
+  void reserve(Node& node);
+  void show_supervision(Node& node);
+  ChildNode& add(Node& node, ChildKey key, const SupervisorPlan::Child& part);
+  void renew(Node& node);
   void release(Node& node);
   void release(ChildNode& child);
+  void discard(std::map<ChildKey, ChildNode>::node_type child);
   void give_back(SlotIndex slot);
   std::string made_up_name(const SupervisorPlan& plan) const;
+  std::string made_up_name(Node& supervisor) const;
 
   // Events.
   void post(Node& node, Event event);
   void pump();
   Moment now();
   Node* find(Pid supervisor);
-  std::pair<Node*, ChildKey> find_child(const std::string& name);
+  Node& tree_node(const std::string& supervisor);
 
   // Actions.
   void begin(Node& node);
@@ -104,7 +136,7 @@ class Supervisors {
   void arm_timer(Node& node, ChildKey key, std::chrono::nanoseconds delay);
   void forget_child(Node& node, ChildKey key);
   void has_started(Node& node);
-  void start_has_failed(Node& node, const ChildNode& culprit);
+  void start_has_failed(Node& node, const StartResult& failure);
   void has_ended(Node& node, EndReason why);
   void close(Node& node, const Reason& reason);
 
@@ -113,6 +145,16 @@ class Supervisors {
   void child_has_failed(Node& node, ChildKey key, const BirthResult& result);
   void child_has_ended(Node& node, ChildKey key, const Reason& reason);
   static void answer(std::vector<Control::Done>& waiting, Pid pid, const Control::Failure* failure);
+
+  // Requests.
+  Node& supervisor_named(wire::Target::Reader target);
+  std::pair<Node*, ChildKey> find_child(wire::ChildVerb::Reader request);
+  SupervisorPlan::Child new_part(Node& node, wire::StartChild::Reader request, const Admit& admitted) const;
+  void refuse_known(const Node& node, const std::string& name) const;
+  void carry_out(Node& node, ChildKey key, wire::ChildVerb::Verb verb, Control::Done done);
+  static SupervisorPolicy::ChildState state_of(const Node& node, ChildKey key);
+  Pid pid_of(const ChildNode& child) const;
+  static void list_slots(const Node& node, std::vector<SlotIndex>& to);
 
   Core& core_;
   Launcher& launcher_;

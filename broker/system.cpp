@@ -26,6 +26,7 @@ broker::SystemSpec empty_system(std::string name) {
 
 broker::SystemSpec as_wished(broker::SystemSpec spec, const SystemOptions& options) {
   if (options.log) spec.log = *options.log;
+  spec.logs.is_captured = options.capture_output;
   return spec;
 }
 
@@ -37,7 +38,10 @@ struct System::Impl {
 
   Impl(broker::SystemSpec spec, SystemOptions options)
       : name(spec.name),
-        broker(as_wished(std::move(spec), options), {std::move(options.runtime_dir), std::move(options.module_dir), options.handle_signals}) {
+        broker(as_wished(std::move(spec), options), {.runtime_dir = std::move(options.runtime_dir),
+                                                     .module_dir = std::move(options.module_dir),
+                                                     .handle_signals = options.handle_signals,
+                                                     .virtual_time = options.virtual_time}) {
     if (const auto why = broker::why_no_system_name(name); !why.empty()) throw std::invalid_argument(why);
   }
 };

@@ -1,5 +1,6 @@
 #include "broker/zygotes.hpp"
 
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,6 +29,42 @@ std::string reap_in_words(int pidfd) {
   return to_string(Reason::signal(info.si_status, info.si_code == CLD_DUMPED));
 }
 
+namespace {
+
+/// Until a module is loaded.
+class KeptPlace {
+ public:
+  explicit KeptPlace(const ChildPlace& place)
+      : control_(sys::duplicate(place.control)), cgroup_(place.cgroup), cgroup_holds_memory_(place.cgroup_holds_memory) {
+    if (place.out < 0) return;
+    out_ = sys::duplicate(place.out);
+    err_ = sys::duplicate(place.err);
+  }
+  ChildPlace place() const { return {control_.get(), out_.get(), err_.get(), cgroup_, cgroup_holds_memory_}; }
+
+ private:
+  sys::UniqueFd control_, out_, err_;
+  std::string cgroup_;
+  bool cgroup_holds_memory_;
+};
+
+}  // namespace
+
+/// Tells one file from another that has taken its place, or from what it has become.
+struct FileMark {
+  dev_t device = 0;
+  ino_t inode = 0;
+  off_t size = 0;
+  std::int64_t changed_ns = 0;
+  friend bool operator==(const FileMark&, const FileMark&) = default;
+
+  static FileMark of(const std::string& path) {
+    struct stat info {};
+    if (path.empty() || ::stat(path.c_str(), &info) != 0) return {};
+    return {info.st_dev, info.st_ino, info.st_size, info.st_mtim.tv_sec * 1'000'000'000 + info.st_mtim.tv_nsec};
+  }
+};
+
 struct Zygotes::Server {
   std::string module;
   bool is_seed = false, is_loaded = false, is_gone = false;
@@ -38,6 +75,8 @@ struct Zygotes::Server {
   std::vector<std::vector<std::uint8_t>> build_ids;
   std::unordered_map<std::uint64_t, WhenCloned> asked;
   std::vector<WhenCloned> waiting;  // for it to be loaded
+  std::size_t given_up = 0;         // of those: how many have run out of time
+  FileMark file;                    // what the module's file was when it was loaded
 
   std::string what() const {
     if (is_seed) return "the seed";
@@ -89,60 +128,73 @@ void Zygotes::watch_death(const ServerPtr& server, int os_pid) {
 
 // ---- requests --------------------------------------------------------------------------------------------------------
 
-void Zygotes::clone_code(const PlannedCode& code, int control, WhenCloned done) {
-  if (const auto* function = std::get_if<FunctionCode>(&code)) return clone_function(*function, control, std::move(done));
+void Zygotes::clone_code(const PlannedCode& code, const ChildPlace& place, WhenCloned done) {
+  if (const auto* function = std::get_if<FunctionCode>(&code)) return clone_function(*function, place, std::move(done));
   const auto& entry = std::get<ModuleEntry>(code);
-  const ServerPtr zygote = zygote_for(find_module(entry.module));
-  const auto ask_for_it = [this, zygote, name = entry.entry, done](int fd) {
+  const ServerPtr zygote = zygote_for(module_of(code));
+  const auto ask_for_it = [this, zygote, name = entry.entry, done](const ChildPlace& given) {
     capnp::MallocMessageBuilder message;
     message.initRoot<wire::ToZygote>().setCloneEntry(wire::pointer(name));
-    ask(*zygote, message, {fd}, done);
+    ask_for_child(*zygote, message, given, done);
   };
-  if (zygote->is_loaded) return ask_for_it(control);
-  auto kept = std::make_shared<sys::UniqueFd>(sys::duplicate(control));
-  zygote->waiting.push_back([ask_for_it, kept, done](Cloned loaded) {
-    loaded.error.empty() ? ask_for_it(kept->get()) : done(std::move(loaded));
+  if (zygote->is_loaded) return ask_for_it(place);
+  zygote->waiting.push_back([ask_for_it, kept = std::make_shared<KeptPlace>(place), done](Cloned loaded) {
+    loaded.error.empty() ? ask_for_it(kept->place()) : done(std::move(loaded));
   });
 }
 
-void Zygotes::clone_function(const FunctionCode& function, int control, WhenCloned done) {
-  const auto ask_for_it = [this, function, done](Server& zygote, int fd) {
+void Zygotes::clone_function(const FunctionCode& function, const ChildPlace& place, WhenCloned done) {
+  const auto ask_for_it = [this, function, done](Server& zygote, const ChildPlace& given) {
     capnp::MallocMessageBuilder message;
     auto request = message.initRoot<wire::ToZygote>();
     request.setCloneFunction(function.offset);
     request.setBuildId(kj::arrayPtr(function.build_id.data(), function.build_id.size()));
-    ask(zygote, message, {fd}, done);
+    ask_for_child(zygote, message, given, done);
   };
-  if (const ServerPtr zygote = zygote_knowing(function)) return ask_for_it(*zygote, control);
-  const bool is_module = fs::path(function.module).filename().native().find(".so") != std::string::npos;
-  const ServerPtr zygote = zygote_for(is_module ? find_module(function.module) : std::string());
-  const auto when_loaded = [function, ask_for_it, done, zygote](Cloned loaded, int fd) {
+  if (const ServerPtr zygote = zygote_knowing(function)) return ask_for_it(*zygote, place);
+  const ServerPtr zygote = zygote_for(module_of(function));
+  const auto when_loaded = [function, ask_for_it, done, zygote](Cloned loaded, const ChildPlace& given) {
     if (!loaded.error.empty()) return done(std::move(loaded));
-    if (zygote->knows(function.build_id)) return ask_for_it(*zygote, fd);
+    if (zygote->knows(function.build_id)) return ask_for_it(*zygote, given);
     done({0, "no zygote knows the code of " + to_string(PlannedCode(function)) + " (" + function.module +
                  "): only functions of modules, and of the program that runs the broker, can be spawned"});
   };
-  if (zygote->is_loaded) return when_loaded({}, control);
-  auto kept = std::make_shared<sys::UniqueFd>(sys::duplicate(control));
-  zygote->waiting.push_back([when_loaded, kept](Cloned loaded) { when_loaded(std::move(loaded), kept->get()); });
+  if (zygote->is_loaded) return when_loaded({}, place);
+  zygote->waiting.push_back([when_loaded, kept = std::make_shared<KeptPlace>(place)](Cloned loaded) {
+    when_loaded(std::move(loaded), kept->place());
+  });
 }
 
 void Zygotes::clone_program(const Plan& plan, const std::vector<std::pair<std::string, std::string>>& environment,
-                            int status, int control, WhenCloned done) {
+                            int status, const ChildPlace& place, WhenCloned done) {
   capnp::MallocMessageBuilder message;
-  auto spec = message.initRoot<wire::ToZygote>().initCloneExec();
+  auto request = message.initRoot<wire::ToZygote>();
+  auto spec = request.initCloneExec();
   const auto& program = std::get<Program>(plan.code);
   auto argv = spec.initArgv(static_cast<unsigned>(program.argv.size()));
   for (unsigned i = 0; i < program.argv.size(); ++i) argv.set(i, wire::pointer(program.argv[i]));
   write_environment(spec.initEnv(static_cast<unsigned>(environment.size())), environment);
   spec.setCwd(wire::pointer(plan.cwd));
   spec.setPlain(program.plain);
-  write(spec.initLimits(), plan);
+  write(spec.initLimits(), plan, place.cgroup_holds_memory);
+  const bool has_output = place.out >= 0;
+  request.setOutput(has_output);
+  request.setCgroup(wire::pointer(place.cgroup));
   if (program.plain) {
-    ask(*seed_, message, {status}, std::move(done));
+    has_output ? ask(*seed_, message, {status, place.out, place.err}, std::move(done)) : ask(*seed_, message, {status}, std::move(done));
   } else {
-    ask(*seed_, message, {status, control}, std::move(done));
+    has_output ? ask(*seed_, message, {status, place.control, place.out, place.err}, std::move(done))
+               : ask(*seed_, message, {status, place.control}, std::move(done));
   }
+}
+
+/// The request of a zygote for a child, which is complete but for its descriptors.
+void Zygotes::ask_for_child(Server& server, capnp::MessageBuilder& message, const ChildPlace& place, WhenCloned done) {
+  const bool has_output = place.out >= 0;
+  auto request = message.getRoot<wire::ToZygote>();
+  request.setOutput(has_output);
+  request.setCgroup(wire::pointer(place.cgroup));
+  has_output ? ask(server, message, {place.control, place.out, place.err}, std::move(done)) : ask(server, message, {place.control}, std::move(done));
 }
 
 void Zygotes::ask(Server& server, capnp::MessageBuilder& message, std::initializer_list<int> fds, WhenCloned done) {
@@ -178,10 +230,18 @@ std::string Zygotes::find_module(const std::string& module) const {
   throw std::runtime_error("module " + module + " is not there; looked in " + (places.empty() ? "no directory" : places));
 }
 
+std::string Zygotes::module_of(const PlannedCode& code) const {
+  if (const auto* entry = std::get_if<ModuleEntry>(&code)) return find_module(entry->module);
+  const auto& module = std::get<FunctionCode>(code).module;
+  const bool is_module = fs::path(module).filename().native().find(".so") != std::string::npos;
+  return is_module ? find_module(module) : std::string();
+}
+
 Zygotes::ServerPtr Zygotes::zygote_for(const std::string& module) {
   if (const auto found = zygotes_.find(module); found != zygotes_.end()) return found->second;
   auto [ours, theirs] = sys::socket_pair();
   const ServerPtr zygote = adopt(module, 0, std::move(ours), false);
+  zygote->file = FileMark::of(module);  // before it is read: a change meanwhile is one
   zygotes_.emplace(module, zygote);
   capnp::MallocMessageBuilder message;
   message.initRoot<wire::ToZygote>().setCloneZygote(wire::pointer(module));
@@ -195,20 +255,23 @@ Zygotes::ServerPtr Zygotes::zygote_for(const std::string& module) {
   return zygote;
 }
 
-Zygotes::ServerPtr Zygotes::zygote_knowing(const FunctionCode& function) {
+Zygotes::ServerPtr Zygotes::zygote_knowing(const FunctionCode& function) const {
   for (const auto& [module, zygote] : zygotes_)
     if (zygote->is_loaded && zygote->knows(function.build_id)) return zygote;
   return nullptr;
 }
 
 void Zygotes::give_up_loading(const PlannedCode& code) {
-  const auto* entry = std::get_if<ModuleEntry>(&code);
-  for (const auto& [module, zygote] : zygotes_) {
-    if (zygote->is_loaded || !zygote->pidfd) continue;
-    if (entry && find_module(entry->module) != module) continue;
-    log_.warn("{} has not finished loading in time: it is killed", zygote->what());
-    sys::send_signal(zygote->pidfd.get(), SIGKILL);
+  ServerPtr zygote;
+  try {
+    if (const auto found = zygotes_.find(module_of(code)); found != zygotes_.end()) zygote = found->second;
+  } catch (const std::exception&) {
+    return;  // the module's file is gone: nobody else will wait for it
   }
+  if (!zygote || zygote->is_loaded || !zygote->pidfd || ++zygote->given_up < zygote->waiting.size()) return;
+  log_.warn("{} has not finished loading in time: it is killed", zygote->what());
+  sys::send_signal(zygote->pidfd.get(), SIGKILL);
+  forget(*zygote);  // who asks next gets another
 }
 
 void Zygotes::read_from(const ServerPtr& server) {
@@ -216,7 +279,7 @@ void Zygotes::read_from(const ServerPtr& server) {
     while (auto frame = server->socket.receive()) {
       const auto reply = frame->as<wire::FromZygote>();
       switch (reply.which()) {
-        case wire::FromZygote::CLONED: server->answer(reply.getId(), {reply.getCloned(), {}}); break;
+        case wire::FromZygote::CLONED: server->answer(reply.getId(), {reply.getCloned(), {}, false, server->os_pid}); break;
         case wire::FromZygote::FAILED: server->answer(reply.getId(), {0, wire::string(reply.getFailed())}); break;
         case wire::FromZygote::LOADED: hear_loaded(*server, reply.getLoaded()); break;
       }
@@ -264,15 +327,21 @@ void Zygotes::ended(const ServerPtr& server) {
   server->answer_waiting({0, server->what() + " ended while it was loading (" + how + ")"});
   for (auto& [id, done] : std::exchange(server->asked, {})) done({0, server->what() + " has died (" + how + ")", !was_loading});
   look_for_strays_if_quiet();
+  is_past(server->os_pid);
 }
 
 void Zygotes::look_for_strays_if_quiet() {
-  const bool is_quiet = std::all_of(all_.begin(), all_.end(), [](const ServerPtr& server) { return server->asked.empty(); });
-  if (is_quiet && std::exchange(may_have_strays_, false)) end_strays();
+  if (is_quiet() && std::exchange(may_have_strays_, false)) end_strays();
 }
 
+bool Zygotes::is_quiet() const {
+  return std::all_of(all_.begin(), all_.end(), [](const ServerPtr& server) { return server->asked.empty(); });
+}
+
+bool Zygotes::has_session(int session) const { return std::find(sessions_.begin(), sessions_.end(), session) != sessions_.end(); }
+
 void Zygotes::respawn_seed() {
-  SeedProcess seed = fork_seed(settings_.lock, settings_.files);
+  SeedProcess seed = fork_seed(settings_.lock, settings_.files, settings_.token, settings_.cgroup);
   sessions_.push_back(seed.os_pid);
   log_.warn("another seed: process {}", seed.os_pid);
   seed_ = adopt({}, seed.os_pid, std::move(seed.socket), true);
@@ -281,6 +350,47 @@ void Zygotes::respawn_seed() {
 
 bool Zygotes::is_ours(int os_pid) const {
   return std::any_of(all_.begin(), all_.end(), [&](const ServerPtr& server) { return server->os_pid == os_pid; });
+}
+
+bool Zygotes::has_changed(const std::string& module) const {
+  try {
+    const auto zygote = zygotes_.find(find_module(module));
+    return zygote != zygotes_.end() && !module.empty() && !(zygote->second->file == FileMark::of(zygote->first));
+  } catch (const std::exception&) {
+    return false;  // it is gone: what is loaded goes on
+  }
+}
+
+void Zygotes::renew(const std::string& module) {
+  const auto zygote = zygotes_.find(find_module(module));
+  if (zygote == zygotes_.end()) return;
+  log_.info("{} has changed: its next children come from a new zygote", module);
+  old_.push_back(zygote->second);
+  const int os_pid = zygote->second->os_pid;
+  zygotes_.erase(zygote);
+  is_past(os_pid);
+}
+
+void Zygotes::end_the_old(const std::function<bool(int)>& has_children) {
+  std::erase_if(old_, [&](const ServerPtr& zygote) {
+    if (zygote->is_gone) return true;
+    if (has_children(zygote->os_pid) || !zygote->asked.empty() || !zygote->pidfd) return false;
+    zygote->is_gone = true;  // expected
+    sys::send_signal(zygote->pidfd.get(), SIGKILL);
+    return true;
+  });
+}
+
+bool Zygotes::is_loaded(const PlannedCode& code) const {
+  if (const auto* function = std::get_if<FunctionCode>(&code)) return zygote_knowing(*function) != nullptr;
+  const auto* entry = std::get_if<ModuleEntry>(&code);
+  if (!entry) return false;
+  try {
+    const auto zygote = zygotes_.find(find_module(entry->module));
+    return zygote != zygotes_.end() && zygote->second->is_loaded;
+  } catch (const std::exception&) {
+    return false;  // it is not even there
+  }
 }
 
 void Zygotes::stop() {

@@ -27,10 +27,18 @@
 
 namespace muproc::broker {
 
+/// What a child gets: descriptors, each duplicated, or -1; and the control group in which it begins, or none.
+struct ChildPlace {
+  int control = -1, out = -1, err = -1;
+  std::string cgroup = {};
+  bool cgroup_holds_memory = false;
+};
+
 struct Cloned {
   int os_pid = 0;     // 0: it failed
   std::string error;
   bool zygote_died = false;
+  int cloned_by = 0;  // the OS pid of the zygote, or of the seed
 };
 using WhenCloned = std::function<void(Cloned)>;
 
@@ -39,29 +47,46 @@ class Zygotes {
   struct Settings {
     int lock = -1;
     rlimit files{};  // for children
+    std::string token;  // of marks
+    std::string cgroup; // the system's own
     std::vector<std::filesystem::path> module_dirs;  // where modules named without a slash are looked for
   };
 
   Zygotes(Loop& loop, Log& log, SeedProcess seed, Settings settings);
   ~Zygotes();
 
-  /// Clones a child that runs this module entry or function. The descriptor is duplicated.
-  void clone_code(const PlannedCode& code, int control, WhenCloned done);
-  /// Clones a child that execs. `status` hears of a failing exec (exec_child.hpp); no `control` (-1) for a plain program.
+  /// Clones a child that runs this module entry or function.
+  void clone_code(const PlannedCode& code, const ChildPlace& place, WhenCloned done);
+  /// Clones a child that execs. `status` hears of a failing exec (exec_child.hpp); no `control` for a plain program.
   void clone_program(const Plan& plan, const std::vector<std::pair<std::string, std::string>>& environment, int status,
-                     int control, WhenCloned done);
-  /// What has waited too long for its module: kills the zygote if it is still loading.
+                     const ChildPlace& place, WhenCloned done);
+  /// What has waited too long for its module: kills the zygote if it is still loading and nobody else waits for it.
   void give_up_loading(const PlannedCode& code);
+
+  /// True when a zygote has loaded this module from a file that is another one by now, as far as its place and its times
+  /// tell.
+  bool has_changed(const std::string& module) const;
+  /// The next child with that module comes from a new zygote. The old one stays for those that it has cloned.
+  void renew(const std::string& module);
+  /// Ends those zygotes of the past for which `has_children(its OS pid)` says no.
+  void end_the_old(const std::function<bool(int os_pid)>& has_children);
 
   /// Ends seed and zygotes. Nothing is answered after this.
   void stop();
   /// The sessions in which all that comes from our seeds lives.
   const std::vector<int>& sessions() const { return sessions_; }
+  bool has_session(int session) const;
+  /// No clone is under way.
+  bool is_quiet() const;
   bool is_ours(int os_pid) const;
+  /// Whether a zygote has that code, of a module, loaded.
+  bool is_loaded(const PlannedCode& code) const;
 
   /// Asked to find and end children that nobody knows of: after a zygote has died, when no clone is under way any more
   /// whose child could be taken for one.
   std::function<void()> end_strays = [] {};
+  /// Told of each zygote from which nothing more will come: it has ended, or its module has changed.
+  std::function<void(int os_pid)> is_past = [](int) {};
 
  private:
   struct Server;
@@ -70,9 +95,10 @@ class Zygotes {
   ServerPtr adopt(std::string module, int os_pid, sys::UniqueFd socket, bool is_loaded);
   void watch_death(const ServerPtr& server, int os_pid);
   ServerPtr zygote_for(const std::string& module);
-  ServerPtr zygote_knowing(const FunctionCode& function);
-  void clone_function(const FunctionCode& function, int control, WhenCloned done);
+  ServerPtr zygote_knowing(const FunctionCode& function) const;
+  void clone_function(const FunctionCode& function, const ChildPlace& place, WhenCloned done);
   void ask(Server& server, capnp::MessageBuilder& message, std::initializer_list<int> fds, WhenCloned done);
+  void ask_for_child(Server& server, capnp::MessageBuilder& message, const ChildPlace& place, WhenCloned done);
   void flush_later(Server& server);
   void read_from(const ServerPtr& server);
   void hear_loaded(Server& server, wire::Loaded::Reader loaded);
@@ -81,11 +107,14 @@ class Zygotes {
   void look_for_strays_if_quiet();
   void respawn_seed();
   std::string find_module(const std::string& module) const;
+  /// The module that has the code of an entry or a function; empty: the program that runs the broker.
+  std::string module_of(const PlannedCode& code) const;
 
   Loop& loop_;
   Log& log_;
   Settings settings_;
   ServerPtr seed_;
+  std::vector<ServerPtr> old_;                // zygotes of modules that have changed since
   std::map<std::string, ServerPtr> zygotes_;  // by module path; "" is the broker's own image
   std::vector<ServerPtr> all_;                // until they are reaped
   std::vector<int> sessions_;

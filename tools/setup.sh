@@ -4,22 +4,26 @@ set -euo pipefail
 
 usage() {
   cat <<'END'
-Usage: tools/setup.sh [--fuzz] [--format]
+Usage: tools/setup.sh [--fuzz] [--format] [--browser] [--peers]
 
 Installs the packages that building, running and testing muproc needs, where they are missing; does nothing when all
 are there. On a system without apt it checks instead, and lists what is missing.
 
   --fuzz     also clang and libFuzzer, for the preset "fuzz"
   --format   also clang-format and clang-tidy
+  --browser  also Chromium, in which a test looks at the status page (some 300 MB); without it that test is skipped
+  --peers    also what mubench compares with: ZeroMQ, iceoryx, Erlang
 END
 }
 
-packages=(g++ cmake ninja-build pkg-config ccache capnproto libcapnp-dev libboost-dev catch2 libspdlog-dev libfmt-dev
-          libtomlplusplus-dev libcli11-dev libdw-dev libseccomp-dev libncurses-dev)
+packages=(g++ cmake ninja-build pkg-config ccache capnproto libcapnp-dev libboost-dev catch2 libgtest-dev libspdlog-dev libfmt-dev
+          libtomlplusplus-dev libcli11-dev libdw-dev libseccomp-dev libncurses-dev spin valgrind tmux)
 for argument in "$@"; do
   case $argument in
     --fuzz) packages+=(clang llvm libclang-rt-dev) ;;
+    --browser) packages+=(chromium) ;;
     --format) packages+=(clang-format clang-tidy) ;;
+    --peers) packages+=(libzmq3-dev libiceoryx-posh-dev libiceoryx-hoofs-dev iceoryx erlang-base) ;;
     -h | --help) usage; exit 0 ;;
     *) usage >&2; exit 2 ;;
   esac
@@ -52,7 +56,7 @@ has_header() { echo "#include $1" | g++ -std=c++20 -E -x c++ - >/dev/null 2>&1; 
 
 check_without_apt() {
   local missing=() command header name
-  for command in g++ cmake ninja pkg-config capnp; do
+  for command in g++ cmake ninja pkg-config capnp tmux; do
     command -v "$command" >/dev/null || missing+=("the command $command")
   done
   while read -r header name; do
@@ -68,6 +72,7 @@ check_without_apt() {
 <curses.h> ncurses, with wide characters
 END
   has_header '<catch2/catch_all.hpp>' || has_header '<catch2/catch.hpp>' || missing+=("Catch2, version 2 or 3")
+  has_header '<gtest/gtest.h>' || missing+=("GoogleTest: header <gtest/gtest.h>")
   [[ ${#missing[@]} -eq 0 ]] && return
   echo "setup: this system has no apt; please install what is missing:" >&2
   printf '  %s\n' "${missing[@]}" >&2

@@ -27,5 +27,16 @@ if [[ $preset == tsan && -z ${MUPROC_TEST_FIXED_ADDRESSES:-} ]] && setarch -R tr
   MUPROC_TEST_FIXED_ADDRESSES=1 exec setarch -R tools/test.sh "$preset" "$@"
 fi
 
-tools/build.sh "$preset"
+# Of suites that are named, only what they need is built.
+targets=()
+if [[ ${1:-} == -L && ${2:-} =~ ^[a-z]+(\|[a-z]+)*$ ]]; then
+  for suite in ${2//|/ }; do
+    case $suite in
+      unit | conformance | scenario) targets+=("${suite}_tests") ;;
+      *) targets=(); break ;;
+    esac
+  done
+fi
+
+tools/build.sh "$preset" "${targets[@]}"
 ctest --preset "$preset" --parallel "$(nproc)" "$@"

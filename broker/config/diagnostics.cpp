@@ -17,11 +17,12 @@ std::size_t Diagnostics::errors() const {
 }
 std::size_t Diagnostics::warnings() const { return all_.size() - errors(); }
 
-std::string Diagnostics::report(const SourceText& source) const {
+std::string Diagnostics::report(std::span<const SourceText> sources) const {
   std::vector<Diagnostic> sorted = all_;
-  std::ranges::stable_sort(sorted, {}, [](const Diagnostic& d) { return d.at.begin; });
+  std::ranges::stable_sort(sorted, {}, [](const Diagnostic& d) { return std::pair(d.at.file, d.at.begin); });
   std::string text;
   for (const Diagnostic& d : sorted) {
+    const SourceText& source = sources[d.at.file];
     const char* kind = d.severity == Severity::error ? "error" : "warning";
     text += source.name() + ':' + std::to_string(d.at.begin.line) + ':' + std::to_string(d.at.begin.column) + ": " +
             kind + ": " + d.message + '\n' + source.excerpt(d.at);

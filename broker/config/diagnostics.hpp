@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -30,8 +31,8 @@ class Diagnostics {
 
   [[nodiscard]] std::size_t errors() const;
   [[nodiscard]] std::size_t warnings() const;
-  /// All of them by position, each with its source line; empty if there are none.
-  [[nodiscard]] std::string report(const SourceText& source) const;
+  /// All of them by file and position, each with its source line; empty if there are none.
+  [[nodiscard]] std::string report(std::span<const SourceText> sources) const;
 
  private:
   void add(Diagnostic diagnostic);

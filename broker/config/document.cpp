@@ -11,28 +11,28 @@ namespace muproc::broker {
 namespace {
 
 Position position(const toml::source_position& at) { return {std::max(at.line, 1u), std::max(at.column, 1u)}; }
-Region region(const toml::source_region& at) { return {position(at.begin), position(at.end)}; }
+Region region(const toml::source_region& at, std::uint32_t file) { return {file, position(at.begin), position(at.end)}; }
 
-Node convert(const toml::node& node);
+Node convert(const toml::node& node, std::uint32_t file);
 
-Node::Array convert_array(const toml::array& array) {
+Node::Array convert_array(const toml::array& array, std::uint32_t file) {
   Node::Array nodes;
-  for (const toml::node& element : array) nodes.push_back(convert(element));
+  for (const toml::node& element : array) nodes.push_back(convert(element, file));
   return nodes;
 }
 
-Node::Table convert_table(const toml::table& table) {
+Node::Table convert_table(const toml::table& table, std::uint32_t file) {
   Node::Table entries;
   for (const auto& [key, value] : table)
-    entries.push_back({std::string(key.str()), region(key.source()), convert(value)});
+    entries.push_back({std::string(key.str()), region(key.source(), file), convert(value, file)});
   std::ranges::stable_sort(entries, {}, [](const Entry& entry) { return entry.key_at.begin; });
   return entries;
 }
 
-Node convert(const toml::node& node) {
-  Node out{.at = region(node.source())};
-  if (const auto* table = node.as_table()) out.value = convert_table(*table);
-  if (const auto* array = node.as_array()) out.value = convert_array(*array);
+Node convert(const toml::node& node, std::uint32_t file) {
+  Node out{.at = region(node.source(), file)};
+  if (const auto* table = node.as_table()) out.value = convert_table(*table, file);
+  if (const auto* array = node.as_array()) out.value = convert_array(*array, file);
   if (const auto* text = node.as_string()) out.value = text->get();
   if (const auto* boolean = node.as_boolean()) out.value = boolean->get();
   if (const auto* real = node.as_floating_point()) out.value = real->get();
@@ -97,15 +97,15 @@ const Entry* Node::find(std::string_view key) const {
   return it == table->end() ? nullptr : &*it;
 }
 
-Document parse_document(SourceText source, Diagnostics& diagnostics) {
+Document parse_document(SourceText source, std::uint32_t file, Diagnostics& diagnostics) {
   Document document;
   std::optional<std::uint32_t> suspect;  // the line where an error would only be the last one's echo
   for (;;) {
     try {
-      document.root = convert(toml::parse(source.text()));
+      document.root = convert(toml::parse(source.text()), file);
       return document;
     } catch (const toml::parse_error& error) {
-      const Region at = region(error.source());
+      const Region at = region(error.source(), file);
       const bool is_echo = suspect && at.begin.line <= *suspect;
       if (!is_echo) diagnostics.error(at, what(error));
       document.is_readable = !is_echo && !source.line(at.begin.line).empty();

@@ -24,7 +24,8 @@ struct Node {
 
   Region at;
   std::variant<bool, std::int64_t, double, std::string, Date, Array, Table> value = Table{};
-  bool is_octal = false;  // an integer written as 0o…
+  bool is_octal = false;     // an integer written as 0o…
+  bool is_expanded = false;  // a string that a variable was put into
 
   template <class T>
   [[nodiscard]] const T* as() const {
@@ -55,7 +56,7 @@ struct Document {
   bool is_readable = true;  // false: nothing can be said but the syntax errors
 };
 
-/// Reports syntax errors, duplicate tables and duplicate keys.
-Document parse_document(SourceText source, Diagnostics& diagnostics);
+/// Reports syntax errors, duplicate tables and duplicate keys. `file` is the number that regions have.
+Document parse_document(SourceText source, std::uint32_t file, Diagnostics& diagnostics);
 
 }  // namespace muproc::broker

@@ -15,7 +15,7 @@
 
 namespace muproc::broker {
 
-/// A name in a list of children.
+/// A name in a list of children, or of others that a node speaks of.
 struct ChildName {
   std::string name;
   Region at;
@@ -35,6 +35,7 @@ struct MuprocDraft {
   std::optional<std::vector<std::string>> exec;
   bool is_plain = false;
   std::uint32_t replicas = 1;
+  std::optional<std::vector<ChildName>> may_send;
   Region at;
   KeyPlaces places;
 };
@@ -42,6 +43,7 @@ struct MuprocDraft {
 struct SystemDraft {
   SystemSpec spec;  // without its nodes
   Region name_at;   // where its name is set, or the file's beginning
+  Region metrics_at;
   std::vector<SupervisorDraft> supervisors;
   std::vector<MuprocDraft> muprocs;
   Hidden hidden;

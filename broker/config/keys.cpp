@@ -7,6 +7,7 @@
 
 #include "broker/config/drafts.hpp"
 #include "broker/config/values.hpp"
+#include "broker/metrics/listen_address.hpp"
 
 namespace muproc::broker {
 
@@ -15,13 +16,16 @@ namespace {
 constexpr auto k_strategies = std::to_array<Word<Strategy>>({{"one_for_one", Strategy::one_for_one},
                                                              {"one_for_all", Strategy::one_for_all},
                                                              {"rest_for_one", Strategy::rest_for_one},
-                                                             {"all_for_one", Strategy::one_for_all}});
+                                                             {"all_for_one", Strategy::one_for_all},
+                                                             {"simple_one_for_one", Strategy::simple_one_for_one}});
 constexpr auto k_restarts = std::to_array<Word<Restart>>(
     {{"permanent", Restart::permanent}, {"transient", Restart::transient}, {"temporary", Restart::temporary}});
 constexpr auto k_auto_shutdowns =
     std::to_array<Word<AutoShutdown>>({{"never", AutoShutdown::never},
                                        {"any_significant", AutoShutdown::any_significant},
                                        {"all_significant", AutoShutdown::all_significant}});
+constexpr auto k_ready_ons = std::to_array<Word<ReadyOn>>(
+    {{"attach", ReadyOn::attach}, {"call", ReadyOn::call}, {"notify", ReadyOn::notify}});
 constexpr auto k_log_levels = std::to_array<Word<LogLevel>>({{"trace", LogLevel::trace},
                                                              {"debug", LogLevel::debug},
                                                              {"info", LogLevel::info},
@@ -47,13 +51,8 @@ void inner_table(Reader& reader, const Field& field, const std::array<Key<Target
 }
 
 template <auto least, auto most, class T>
-void read_integer(Reader& reader, const Field& field, T& target) {
-  if (const auto number = reader.integer(field, least, most)) target = static_cast<int>(*number);
-}
-
-// Only these values mean what this version does anyway.
-void must_be(Reader& reader, const Field& field, bool only) {
-  if (const auto value = reader.boolean(field); value && *value != only) reader.not_supported(field);
+void read_integer(Reader& reader, const Field& field, std::optional<T>& target) {
+  if (const auto number = reader.integer(field, least, most)) target = static_cast<T>(*number);
 }
 
 // The tables -----------------------------------------------------------------------------------------------------------
@@ -78,6 +77,7 @@ constexpr auto k_supervisor = std::to_array<Key<SupervisorDraft>>({
     {"strategy", [](R& r, const F& f, SupervisorDraft& s) { set(s.spec.strategy, r.word(f, words(k_strategies))); }},
     {"limit", [](R& r, const F& f, SupervisorDraft& s) { inner_table(r, f, k_limit, s.spec.limit); }},
     {"children", [](R& r, const F& f, SupervisorDraft& s) { read_children(r, f, s.children); }, false},
+    {"template", [](R& r, const F& f, SupervisorDraft& s) { read_template(r, f, s.children); }, false},
     {"auto_shutdown",
      [](R& r, const F& f, SupervisorDraft& s) { set(s.spec.auto_shutdown, r.word(f, words(k_auto_shutdowns))); }},
     {"restart", [](R& r, const F& f, SupervisorDraft& s) { set(s.spec.restart, r.word(f, words(k_restarts))); }},
@@ -86,7 +86,12 @@ constexpr auto k_supervisor = std::to_array<Key<SupervisorDraft>>({
 });
 
 constexpr auto k_ready = std::to_array<Key<ChildSpec>>({
+    {"on", [](R& r, const F& f, ChildSpec& c) { set(c.ready_on, r.word(f, words(k_ready_ons))); }},
     {"timeout", [](R& r, const F& f, ChildSpec& c) { set(c.ready_timeout, r.duration(f)); }},
+});
+
+constexpr auto k_watchdog = std::to_array<Key<ChildSpec>>({
+    {"interval", [](R& r, const F& f, ChildSpec& c) { read_interval(r, f, c.watchdog); }},
 });
 
 constexpr auto k_backoff = std::to_array<Key<Backoff>>({
@@ -109,22 +114,53 @@ constexpr auto k_mailbox = std::to_array<Key<MailboxSizes>>({
     {"in_hand", [](R& r, const F& f, MailboxSizes&) { r.only(f, "drop", k_other_in_hand); }},
 });
 
+constexpr auto k_log_formats = std::to_array<Word<LogFormat>>({{"text", LogFormat::text}, {"json", LogFormat::json}});
+
+std::optional<Bytes> log_file_size(Reader& r, const Field& f) {
+  const auto size = r.size(f);
+  if (size && size->count < 4096) r.error(f.node.at, in_quotes(f.key) + " must be at least 4KiB");
+  return size;
+}
+std::optional<std::uint32_t> log_files(Reader& r, const Field& f) {
+  const auto n = r.integer(f, 1, 1000);
+  return n ? std::optional(static_cast<std::uint32_t>(*n)) : std::nullopt;
+}
+
+// A muproc's, and the system's. Both may be a level alone: log = "info".
+constexpr auto k_log = std::to_array<Key<LogOptions>>({
+    {"level", [](R& r, const F& f, LogOptions& l) { set(l.level, r.word(f, words(k_log_levels))); }},
+    {"format", [](R& r, const F& f, LogOptions& l) { set(l.format, r.word(f, words(k_log_formats))); }},
+    {"file_size", [](R& r, const F& f, LogOptions& l) { set(l.file_size, log_file_size(r, f)); }},
+    {"files", [](R& r, const F& f, LogOptions& l) { set(l.files, log_files(r, f)); }},
+});
+
+constexpr auto k_system_log = std::to_array<Key<SystemSpec>>({
+    {"level", [](R& r, const F& f, SystemSpec& s) { set(s.log, r.word(f, words(k_log_levels))); }},
+    {"format", [](R& r, const F& f, SystemSpec& s) { set(s.logs.format, r.word(f, words(k_log_formats))); }},
+    {"file_size", [](R& r, const F& f, SystemSpec& s) { set(s.logs.file_size, log_file_size(r, f)); }},
+    {"files", [](R& r, const F& f, SystemSpec& s) { set(s.logs.files, log_files(r, f)); }},
+    {"console", [](R& r, const F& f, SystemSpec& s) { set(s.logs.on_console, r.boolean(f)); }},
+});
+
 constexpr auto k_limits = std::to_array<Key<ProcessLimits>>({
     {"memory", [](R& r, const F& f, ProcessLimits& l) { set(l.memory, r.size(f)); }},
-    {"files",
-     [](R& r, const F& f, ProcessLimits& l) {
-       if (const auto n = r.integer(f, 16, 1 << 30)) l.files = static_cast<std::uint64_t>(*n);
-     }},
+    {"files", [](R& r, const F& f, ProcessLimits& l) { read_integer<16, 1 << 30>(r, f, l.files); }},
     {"cpus", [](R& r, const F& f, ProcessLimits& l) { read_cpus(r, f, l.cpus); }},
     {"nice", [](R& r, const F& f, ProcessLimits& l) { read_integer<-20, 19>(r, f, l.nice); }},
-    {"core", [](R& r, const F& f, ProcessLimits& l) { read_core(r, f, l.core); }},
+    {"core", [](R& r, const F& f, ProcessLimits& l) { read_limit(r, f, l.core); }},
     {"oom_score_adj", [](R& r, const F& f, ProcessLimits& l) { read_integer<-1000, 1000>(r, f, l.oom_score_adj); }},
+    {"processes", [](R& r, const F& f, ProcessLimits& l) { read_integer<1, 1 << 30>(r, f, l.processes); }},
+    {"stack", [](R& r, const F& f, ProcessLimits& l) { read_limit(r, f, l.stack); }},
+    {"locked_memory", [](R& r, const F& f, ProcessLimits& l) { read_limit(r, f, l.locked_memory); }},
+    {"file_size", [](R& r, const F& f, ProcessLimits& l) { read_limit(r, f, l.file_size); }},
+    {"cpu_time", [](R& r, const F& f, ProcessLimits& l) { read_seconds(r, f, l.cpu_time); }},
+    {"realtime_priority", [](R& r, const F& f, ProcessLimits& l) { read_integer<0, 99>(r, f, l.realtime_priority); }},
 });
 
 constexpr auto k_muproc = std::to_array<Key<MuprocDraft>>({
     {"module", [](R& r, const F& f, MuprocDraft& m) {
        read_word(r, f, m.module);
-       if (m.module) m.module = r.path_or_name(*m.module);
+       if (m.module) m.module = r.path_or_name(f, *m.module);
      }},
     {"entry", [](R& r, const F& f, MuprocDraft& m) { read_word(r, f, m.entry); }},
     {"exec", [](R& r, const F& f, MuprocDraft& m) { read_exec(r, f, m.exec); }},
@@ -133,7 +169,7 @@ constexpr auto k_muproc = std::to_array<Key<MuprocDraft>>({
     {"bindings", [](R& r, const F& f, MuprocDraft& m) { r.mumsg(f, m.spec.bindings); }},
     {"env", [](R& r, const F& f, MuprocDraft& m) { read_env(r, f, m.spec.env); }},
     {"cwd", [](R& r, const F& f, MuprocDraft& m) {
-       if (const auto text = r.text(f)) m.spec.cwd = r.path(*text);
+       if (const auto text = r.text(f)) m.spec.cwd = r.path(f, *text);
      }},
     {"restart", [](R& r, const F& f, MuprocDraft& m) { set(m.spec.restart, r.word(f, words(k_restarts))); }},
     {"stop", [](R& r, const F& f, MuprocDraft& m) { read_stop(r, f, m.spec.stop); }},
@@ -141,22 +177,26 @@ constexpr auto k_muproc = std::to_array<Key<MuprocDraft>>({
     {"backoff", [](R& r, const F& f, MuprocDraft& m) { inner_table(r, f, k_backoff, m.spec.backoff); }},
     {"mailbox", [](R& r, const F& f, MuprocDraft& m) { inner_table(r, f, k_mailbox, m.spec.mailbox); }},
     {"limits", [](R& r, const F& f, MuprocDraft& m) { inner_table(r, f, k_limits, m.spec.limits); }},
+    {"log", [](R& r, const F& f, MuprocDraft& m) {
+       f.node.as<std::string>() ? set(m.spec.log.level, r.word(f, words(k_log_levels))) : inner_table(r, f, k_log, m.spec.log);
+     }},
     {"umask", [](R& r, const F& f, MuprocDraft& m) { read_umask(r, f, m.spec.umask); }},
     {"significant", [](R& r, const F& f, MuprocDraft& m) { set(m.spec.significant, r.boolean(f)); }, false},
     {"trap_exits", [](R& r, const F& f, MuprocDraft& m) { set(m.spec.trap_exits, r.boolean(f)); }},
     {"replicas", [](R& r, const F& f, MuprocDraft& m) {
        if (const auto n = r.integer(f, 1, 10'000)) m.replicas = static_cast<std::uint32_t>(*n);
      }, false},
-    {"trust", [](R& r, const F& f, MuprocDraft&) { must_be(r, f, true); }},
+    {"watchdog", [](R& r, const F& f, MuprocDraft& m) { inner_table(r, f, k_watchdog, m.spec); }},
+    {"user", [](R& r, const F& f, MuprocDraft& m) { read_account(r, f, m.spec.user); }},
+    {"group", [](R& r, const F& f, MuprocDraft& m) { read_account(r, f, m.spec.group); }},
+    {"groups", [](R& r, const F& f, MuprocDraft& m) { read_accounts(r, f, m.spec.groups); }},
+    {"may_send", [](R& r, const F& f, MuprocDraft& m) { read_names(r, f, m.may_send); }},
+    {"may_control", [](R& r, const F& f, MuprocDraft& m) { set(m.spec.may_control, r.boolean(f)); }},
+    {"trust", [](R& r, const F& f, MuprocDraft& m) { set(m.spec.trust, r.boolean(f)); }},
     {"sandbox", [](R& r, const F& f, MuprocDraft&) { r.only(f, "none", k_other_sandbox); }},
-    {"spares", [](R& r, const F& f, MuprocDraft&) {
-       if (const auto n = r.integer(f, 0, 1000); n && *n != 0) r.not_supported(f);
+    {"spares", [](R& r, const F& f, MuprocDraft& m) {
+       if (const auto n = r.integer(f, 0, 1000)) m.spec.spares = static_cast<std::uint32_t>(*n);
      }},
-    {"user"},
-    {"group"},
-    {"may_send"},
-    {"may_control"},
-    {"watchdog"},
 });
 
 constexpr auto k_system = std::to_array<Key<SystemDraft>>({
@@ -165,12 +205,28 @@ constexpr auto k_system = std::to_array<Key<SystemDraft>>({
        set(s.spec.name, r.text(f));
        s.name_at = f.node.at;
      }},
-    {"log", [](R& r, const F& f, SystemDraft& s) { set(s.spec.log, r.word(f, words(k_log_levels))); }},
+    {"log", [](R& r, const F& f, SystemDraft& s) {
+       f.node.as<std::string>() ? set(s.spec.log, r.word(f, words(k_log_levels))) : inner_table(r, f, k_system_log, s.spec);
+     }},
+    {"crash_reports",
+     [](R& r, const F& f, SystemDraft& s) {
+       if (const auto n = r.integer(f, 0, 100'000)) s.spec.crash_reports = static_cast<std::uint32_t>(*n);
+     }},
+    {"cgroup",
+     [](R& r, const F& f, SystemDraft& s) {
+       const auto text = r.text(f);
+       if (text) s.spec.cgroup = *text == "auto" || *text == "none" ? *text : r.path(f, *text);
+     }},
     {"runtime_dir",
      [](R& r, const F& f, SystemDraft& s) {
-       if (const auto text = r.text(f)) s.spec.runtime_dir = r.path(*text);
+       if (const auto text = r.text(f)) s.spec.runtime_dir = r.path(f, *text);
      }},
-    {"metrics"},
+    {"metrics",
+     [](R& r, const F& f, SystemDraft& s) {
+       read_listen_address(r, f, s.spec.metrics.text);
+       s.metrics_at = f.node.at;
+     }},
+    {"metrics_public", [](R& r, const F& f, SystemDraft& s) { set(s.spec.metrics.is_public, r.boolean(f)); }},
 });
 
 // Reading a document ---------------------------------------------------------------------------------------------------
@@ -218,11 +274,9 @@ std::vector<Draft> read_nodes(Reader& reader, const Node& root, std::string_view
 }
 
 void check_top_level(Reader& reader, const Node& root) {
-  constexpr std::string_view known[] = {"system", "supervisor", "muproc", "defaults"};
+  constexpr std::string_view known[] = {"system", "supervisor", "muproc", "defaults", "include"};
   for (const Entry& entry : *root.as<Node::Table>()) {
-    if (entry.key == "include")
-      reader.not_supported({entry.node, entry.key, entry.key_at});
-    else if (std::ranges::find(known, entry.key) == std::end(known))
+    if (std::ranges::find(known, entry.key) == std::end(known))
       reader.error(entry.key_at, "unknown table " + in_quotes(entry.key) + did_you_mean(entry.key, known));
   }
   const Entry* defaults = root.find("defaults");
@@ -233,6 +287,15 @@ void check_top_level(Reader& reader, const Node& root) {
     if (std::ranges::find(with_defaults, entry.key) == std::end(with_defaults))
       reader.error(entry.key_at,
                    "unknown table " + in_quotes("defaults." + entry.key) + did_you_mean(entry.key, with_defaults));
+}
+
+// Numbers of a system are nobody's business but its machine's, unless somebody says so.
+void check_metrics(Reader& reader, const SystemDraft& system) {
+  ListenAddress address;
+  std::string why_not;
+  if (system.spec.metrics.text.empty() || system.spec.metrics.is_public || !parse_listen_address(system.spec.metrics.text, address, why_not)) return;
+  if (!address.is_loopback)
+    reader.error(system.metrics_at, "\"metrics\" is an address that other machines may reach: use a loopback address or a Unix socket, or set metrics_public = true");
 }
 
 template <class Target, std::size_t n>
@@ -251,6 +314,7 @@ SystemDraft read_system(Reader& reader, const Document& document, std::string de
   if (const Entry* entry = root.find("system"))
     if (const auto* table = reader.table({entry->node, "system", entry->key_at}))
       read_table<SystemDraft>(reader, *table, k_system, system, "[system]");
+  check_metrics(reader, system);
   const Entry* defaults = root.find("defaults");
   const Node* defaults_node = defaults ? &defaults->node : nullptr;
   const auto supervisor = read_defaults(reader, defaults_node, "supervisor", k_supervisor);
@@ -261,15 +325,18 @@ SystemDraft read_system(Reader& reader, const Document& document, std::string de
 }
 
 std::vector<KnownKey> known_keys() {
-  std::vector<KnownKey> known;
+  std::vector<KnownKey> known{{"file", "include", true}};  // config/includes.cpp reads it
   list_keys(known, "system", k_system);
   list_keys(known, "supervisor", k_supervisor);
   list_keys(known, "limit", k_limit);
   list_keys(known, "muproc", k_muproc);
   list_keys(known, "ready", k_ready);
+  list_keys(known, "watchdog", k_watchdog);
   list_keys(known, "backoff", k_backoff);
   list_keys(known, "mailbox", k_mailbox);
   list_keys(known, "limits", k_limits);
+  list_keys(known, "log", k_log);
+  list_keys(known, "system_log", k_system_log);
   return known;
 }
 

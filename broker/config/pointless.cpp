@@ -81,7 +81,7 @@ nanoseconds least_time(const std::vector<Failing>& children, std::uint32_t failu
 void warn_of_limit(Reader& reader, const SupervisorDraft& draft, const SystemSpec& system) {
   const SupervisorSpec& supervisor = *system.find_supervisor(draft.spec.name);
   const Limit& limit = supervisor.limit;
-  const bool alone = supervisor.strategy == Strategy::one_for_one;
+  const bool alone = supervisor.strategy == Strategy::one_for_one || supervisor.strategy == Strategy::simple_one_for_one;
   const auto children = failing_children(system, supervisor, false);
   if (children.empty() || limit.restarts == 0) return;
   const std::string window = " further apart than the " + to_string(limit.within) + " that it looks at";
@@ -114,9 +114,29 @@ void warn_of_root(Reader& reader, const SupervisorDraft& draft) {
 
 void warn_of_plain(Reader& reader, const MuprocDraft& draft) {
   if (!draft.is_plain || !draft.exec) return;
-  for (const char* key : {"args", "bindings", "mailbox", "ready", "trap_exits"})
+  for (const char* key : {"args", "bindings", "mailbox", "trap_exits", "may_send", "may_control", "trust"})
     if (draft.places.contains(key))
       reader.warning(place_of(draft, key), in_quotes(key) + " has no effect on a plain program");
+}
+
+void warn_of_spares(Reader& reader, const MuprocDraft& draft) {
+  if (draft.spec.restart == Restart::temporary && draft.spec.spares > 0 && draft.places.contains("spares"))
+    reader.warning(place_of(draft, "spares"), "\"spares\" has no effect: a temporary muproc is never started again");
+}
+
+// It may name one that is spawned later; but then it is mostly a slip.
+void warn_of_strangers(Reader& reader, const MuprocDraft& draft, const SystemDraft& drafts) {
+  if (!draft.may_send) return;
+  std::vector<std::string_view> names;
+  for (const auto& other : drafts.muprocs) names.push_back(other.spec.name);
+  for (const ChildName& one : *draft.may_send) {
+    const bool is_replica = std::ranges::any_of(drafts.muprocs, [&](const MuprocDraft& other) {
+      return other.replicas > 1 && one.name.starts_with(other.spec.name + '.');
+    });
+    if (!is_replica && std::ranges::find(names, one.name) == names.end())
+      reader.warning(one.at, "\"may_send\" names " + in_quotes(one.name) + ", and no muproc of this config has that name" +
+                                 did_you_mean(one.name, names));
+  }
 }
 
 }  // namespace
@@ -127,7 +147,11 @@ void warn_of_the_pointless(Reader& reader, const SystemDraft& drafts, const Syst
     warn_of_auto_shutdown(reader, draft, system);
     if (draft.spec.name == system.root) warn_of_root(reader, draft);
   }
-  for (const auto& draft : drafts.muprocs) warn_of_plain(reader, draft);
+  for (const auto& draft : drafts.muprocs) {
+    warn_of_plain(reader, draft);
+    warn_of_spares(reader, draft);
+    warn_of_strangers(reader, draft, drafts);
+  }
 }
 
 }  // namespace muproc::broker

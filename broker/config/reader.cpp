@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 
 #include "broker/units.hpp"
 
@@ -14,6 +15,19 @@ std::string shown(double number) {
   text.erase(text.find_last_not_of('0') + 1);
   if (text.ends_with('.')) text.pop_back();
   return text;
+}
+
+/// A string that came from a variable may stand for something else.
+const std::string* expanded_text(const Field& field) {
+  return field.node.is_expanded ? field.node.as<std::string>() : nullptr;
+}
+
+template <class Number>
+std::optional<Number> number_in(const std::string* text) {
+  Number number{};
+  if (!text) return std::nullopt;
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), number);
+  return error == std::errc() && end == text->data() + text->size() ? std::optional(number) : std::nullopt;
 }
 
 }  // namespace
@@ -35,12 +49,14 @@ void Reader::not_supported(const Field& field) {
 
 std::optional<bool> Reader::boolean(const Field& field) {
   if (const auto* value = field.node.as<bool>()) return *value;
+  if (const auto* text = expanded_text(field); text && (*text == "true" || *text == "false")) return *text == "true";
   wrong_type(field, "true or false");
   return std::nullopt;
 }
 
 std::optional<std::int64_t> Reader::integer(const Field& field, std::int64_t least, std::int64_t most) {
-  const auto* value = field.node.as<std::int64_t>();
+  const auto from_text = number_in<std::int64_t>(expanded_text(field));
+  const auto* value = from_text ? &*from_text : field.node.as<std::int64_t>();
   if (!value) return wrong_type(field, "an integer"), std::nullopt;
   if (*value >= least && *value <= most) return *value;
   error(field.node.at, in_quotes(field.key) + " is " + std::to_string(*value) + ", but must be from " +
@@ -49,7 +65,8 @@ std::optional<std::int64_t> Reader::integer(const Field& field, std::int64_t lea
 }
 
 std::optional<double> Reader::number(const Field& field, double least, double most) {
-  const auto* real = field.node.as<double>();
+  const auto from_text = number_in<double>(expanded_text(field));
+  const auto* real = from_text ? &*from_text : field.node.as<double>();
   const auto* whole = field.node.as<std::int64_t>();
   if (!real && !whole) return wrong_type(field, "a number"), std::nullopt;
   const double value = real ? *real : static_cast<double>(*whole);
@@ -155,10 +172,17 @@ const Node::Table* Reader::table(const Field& field) {
   return entries;
 }
 
-std::string Reader::path(const std::string& path) const { return (directory_ / path).lexically_normal().string(); }
+std::string Reader::path(const Field& field, const std::string& path) const {
+  return (files_.directories[field.node.at.file] / path).lexically_normal().string();
+}
 
-std::string Reader::path_or_name(const std::string& path_text) const {
-  return path_text.find('/') == path_text.npos ? path_text : path(path_text);
+std::string Reader::path_or_name(const Field& field, const std::string& path_text) const {
+  return path_text.find('/') == path_text.npos ? path_text : path(field, path_text);
+}
+
+std::string Reader::place(const Region& of, const Region& from) const {
+  const std::string line = std::to_string(of.begin.line);
+  return of.file == from.file ? "line " + line : files_.sources[of.file].name() + ':' + line;
 }
 
 }  // namespace muproc::broker

@@ -18,6 +18,7 @@
 
 #include "broker/config/diagnostics.hpp"
 #include "broker/config/document.hpp"
+#include "broker/config/includes.hpp"
 #include "broker/config/suggest.hpp"
 
 namespace muproc::broker {
@@ -38,9 +39,7 @@ struct Word {
 
 class Reader {
  public:
-  /// `directory` is what relative paths are relative to.
-  Reader(Diagnostics& diagnostics, std::filesystem::path directory)
-      : diagnostics_(diagnostics), directory_(std::move(directory)) {}
+  Reader(Diagnostics& diagnostics, const ConfigFiles& files) : diagnostics_(diagnostics), files_(files) {}
 
   std::optional<bool> boolean(const Field& field);
   std::optional<std::int64_t> integer(const Field& field, std::int64_t least, std::int64_t most);
@@ -58,9 +57,11 @@ class Reader {
   /// A value of which this version knows but one.
   void only(const Field& field, std::string_view supported, std::span<const std::string_view> others);
 
-  /// A path that is not a bare name, made absolute; a bare name as it is.
-  [[nodiscard]] std::string path_or_name(const std::string& path) const;
-  [[nodiscard]] std::string path(const std::string& path) const;
+  /// A path that is not a bare name, made absolute; a bare name as it is. `field` is where it stands.
+  [[nodiscard]] std::string path_or_name(const Field& field, const std::string& path) const;
+  [[nodiscard]] std::string path(const Field& field, const std::string& path) const;
+  /// "line 7", or "base.toml:7" when that is in another file than `from`.
+  [[nodiscard]] std::string place(const Region& of, const Region& from) const;
 
   void error(const Region& at, std::string message) { diagnostics_.error(at, std::move(message)); }
   void warning(const Region& at, std::string message) { diagnostics_.warning(at, std::move(message)); }
@@ -71,7 +72,7 @@ class Reader {
 
  private:
   Diagnostics& diagnostics_;
-  std::filesystem::path directory_;
+  const ConfigFiles& files_;
 };
 
 template <class T>

@@ -18,6 +18,7 @@ struct Position {
 };
 
 struct Region {
+  std::uint32_t file = 0;  // which of the files that were read: the launched one first
   Position begin;
   Position end;
   friend auto operator<=>(const Region&, const Region&) = default;

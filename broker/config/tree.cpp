@@ -37,6 +37,8 @@ class TreeBuilder {
     for (const auto& draft : drafts_.muprocs) check_orphan(draft, false);
     for (const auto& draft : drafts_.supervisors) check_significance(draft);
     for (const auto& draft : drafts_.muprocs) check_significance(draft);
+    for (const auto& draft : drafts_.muprocs) check_readiness(draft);
+    for (const auto& draft : drafts_.muprocs) resolve_may_send(draft);
     return std::move(system_);
   }
 
@@ -79,12 +81,25 @@ class TreeBuilder {
     take_name(draft.spec.name, draft.at, title(draft));
     listable_.push_back(draft.spec.name);
     system_.supervisors[draft.spec.name] = draft.spec;
-    if (!drafts_.hidden.keys && !draft.places.contains("children"))
-      reader_.error(draft.at, title(draft) + " has no children");
+    check_kind_of_children(draft);
+  }
+
+  void check_kind_of_children(const SupervisorDraft& draft) {
+    const auto says = [&](std::string_view key) { return draft.places.contains(key); };
+    const bool is_template = draft.spec.strategy == Strategy::simple_one_for_one;
+    if (is_template && says("children"))
+      reader_.error(place_of(draft, "children"), title(draft) + R"( is "simple_one_for_one": it has a "template" in place of "children")");
+    else if (!is_template && says("template"))
+      reader_.error(place_of(draft, "template"), R"("template" belongs to strategy = "simple_one_for_one")");
+    else if (!drafts_.hidden.keys && !says(is_template ? "template" : "children"))
+      reader_.error(draft.at, title(draft) + (is_template ? " has no template" : " has no children"));
   }
 
   void add(const MuprocDraft& draft) {
     const auto code = code_of(draft);
+    const bool is_program = code && std::holds_alternative<Program>(*code);
+    if (is_program && draft.spec.spares > 0 && draft.places.contains("spares"))
+      reader_.error(place_of(draft, "spares"), R"("spares" belongs to "module": a program begins with an exec, so there is nothing to clone in advance)");
     listable_.push_back(draft.spec.name);
     if (draft.replicas > 1 && system_.supervisors.contains(draft.spec.name))
       reader_.error(draft.at, in_quotes(draft.spec.name) + " is also the name of " + owners_[draft.spec.name] +
@@ -94,6 +109,7 @@ class TreeBuilder {
       ChildSpec& spec = system_.muprocs[name] = draft.spec;
       spec.name = name;
       if (code) spec.code = *code;
+      if (is_program) spec.spares = 0;  // a default is for modules
     }
   }
 
@@ -141,7 +157,16 @@ class TreeBuilder {
         second_parents_.emplace_back(&child, &draft);
       else
         append(system_.supervisors[draft.spec.name].children, child.name);
+      if (is_known && draft.spec.strategy == Strategy::simple_one_for_one) check_template(child);
     }
+  }
+
+  void check_template(const ChildName& child) {
+    const auto draft = std::ranges::find(drafts_.muprocs, child.name, [](const MuprocDraft& m) { return m.spec.name; });
+    if (draft == drafts_.muprocs.end())
+      reader_.error(child.at, in_quotes(child.name) + " is a supervisor; a template is a muproc");
+    else if (draft->replicas > 1)
+      reader_.error(place_of(*draft, "replicas"), in_quotes(child.name) + " is a template: it is made into as many as are asked for, and has no \"replicas\"");
   }
 
   void append(std::vector<std::string>& children, const std::string& name) {
@@ -159,7 +184,7 @@ class TreeBuilder {
 
   void report_second_parent(const ChildName& child, const SupervisorDraft& second) {
     const Parent& first = parents_.at(child.name);
-    const std::string line = " (line " + std::to_string(first.at.begin.line) + ')';
+    const std::string line = " (" + reader_.place(first.at, child.at) + ')';
     const std::string path = path_between(child.name, second.spec.name);
     if (first.supervisor == &second)
       reader_.error(child.at, in_quotes(child.name) + " is listed twice" + line);
@@ -231,6 +256,31 @@ class TreeBuilder {
     if (!why.empty())
       reader_.error(place_of(draft, "significant"),
                     in_quotes(draft.spec.name) + " cannot be significant: " + std::string(why));
+  }
+
+  void check_readiness(const MuprocDraft& draft) {
+    const auto spec = system_.muprocs.find(names_of(draft).front());
+    if (spec == system_.muprocs.end()) return;
+    const auto* program = std::get_if<Program>(&spec->second.code);
+    const bool is_plain = program && program->plain;
+    if (draft.spec.ready_on == ReadyOn::call && is_plain)
+      reader_.error(place_of(draft, "ready"), title(draft) + R"( is a plain program, which cannot call ready(): ready.on can be "notify")");
+    if (draft.spec.ready_on == ReadyOn::notify && !is_plain)
+      reader_.error(place_of(draft, "ready"), title(draft) + R"( is no plain program: it does not notify, but can call ready(), with ready.on = "call")");
+  }
+
+  // A name of several replicas stands for all of them. One that nobody has here may be spawned later.
+  void resolve_may_send(const MuprocDraft& draft) {
+    if (!draft.may_send) return;
+    std::vector<std::string> names;
+    for (const ChildName& one : *draft.may_send) {
+      const auto other = std::ranges::find(drafts_.muprocs, one.name, [](const MuprocDraft& m) { return m.spec.name; });
+      if (other != drafts_.muprocs.end())
+        for (std::string& name : names_of(*other)) names.push_back(std::move(name));
+      else
+        names.push_back(one.name);
+    }
+    for (const std::string& name : names_of(draft)) system_.muprocs[name].may_send = names;
   }
 
   Reader& reader_;

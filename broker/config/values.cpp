@@ -3,6 +3,7 @@
 #include <limits>
 #include <string_view>
 
+#include "broker/metrics/listen_address.hpp"
 #include "shm/layout.hpp"
 
 namespace muproc::broker {
@@ -34,12 +35,60 @@ void read_ring(Reader& reader, const Field& field, Bytes& target) {
 }
 static_assert(shm::k_min_ring == std::size_t{4} << 10 && shm::k_max_ring == std::size_t{256} << 20);
 
-void read_core(Reader& reader, const Field& field, std::optional<Bytes>& target) {
+void read_limit(Reader& reader, const Field& field, std::optional<Bytes>& target) {
   const auto* text = field.node.as<std::string>();
   if (text && *text == "unlimited")
     target = Bytes{std::numeric_limits<std::uint64_t>::max()};
   else
     target = reader.size(field);
+}
+
+void read_interval(Reader& reader, const Field& field, std::chrono::nanoseconds& target) {
+  constexpr auto k_least = std::chrono::milliseconds(10);
+  const auto interval = reader.duration(field);
+  if (interval && *interval < k_least)
+    reader.error(field.node.at, in_quotes(field.key) + R"( must be at least "10ms")");
+  else if (interval)
+    target = *interval;
+}
+
+void read_seconds(Reader& reader, const Field& field, std::optional<std::chrono::seconds>& target) {
+  const auto time = reader.duration(field);
+  if (!time) return;
+  if (time->count() == 0 || *time % std::chrono::seconds(1) != time->zero())
+    return reader.error(field.node.at, in_quotes(field.key) + " must be a number of whole seconds, at least one");
+  target = std::chrono::duration_cast<std::chrono::seconds>(*time);
+}
+
+void read_account(Reader& reader, const Field& field, std::string& target) {
+  constexpr std::int64_t k_nobody = 0xffffffff;  // means "unchanged" to the kernel
+  if (field.node.as<std::int64_t>()) {
+    if (const auto number = reader.integer(field, 0, k_nobody - 1)) target = std::to_string(*number);
+    return;
+  }
+  if (!field.node.as<std::string>()) return reader.wrong_type(field, "a name or a number");
+  std::optional<std::string> name;
+  read_word(reader, field, name);
+  if (name) target = *std::move(name);
+}
+
+void read_accounts(Reader& reader, const Field& field, std::optional<std::vector<std::string>>& target) {
+  const auto* array = field.node.as<Node::Array>();
+  if (!array) return reader.wrong_type(field, "an array of names or numbers");
+  target.emplace();
+  for (const Node& element : *array) {
+    std::string name;
+    read_account(reader, {element, field.key, field.key_at}, name);
+    if (!name.empty()) target->push_back(std::move(name));
+  }
+}
+
+void read_names(Reader& reader, const Field& field, std::optional<std::vector<ChildName>>& target) {
+  const auto* array = field.node.as<Node::Array>();
+  if (!array) return reader.wrong_type(field, "an array of names");
+  target.emplace();
+  for (const Node& element : *array)
+    if (auto name = reader.text({element, field.key, field.key_at})) target->push_back({*std::move(name), element.at});
 }
 
 void read_cpus(Reader& reader, const Field& field, std::vector<unsigned>& target) {
@@ -84,13 +133,30 @@ void read_children(Reader& reader, const Field& field, std::vector<ChildName>& t
     if (auto name = reader.text({element, field.key, field.key_at})) target.push_back({*std::move(name), element.at});
 }
 
+void read_template(Reader& reader, const Field& field, std::vector<ChildName>& target) {
+  if (auto name = reader.text(field)) target = {{*std::move(name), field.node.at}};
+}
+
 void read_exec(Reader& reader, const Field& field, std::optional<std::vector<std::string>>& target) {
   auto argv = reader.texts(field);
   if (!argv) return;
   if (argv->empty() || argv->front().empty())
     return reader.error(field.node.at, in_quotes(field.key) + " must name a program");
-  argv->front() = reader.path_or_name(argv->front());
+  argv->front() = reader.path_or_name(field, argv->front());
   target = std::move(argv);
+}
+
+void read_listen_address(Reader& reader, const Field& field, std::string& target) {
+  auto text = reader.text(field);
+  if (!text) return;
+  constexpr std::string_view k_unix = "unix:";
+  if (text->starts_with(k_unix) && text->size() > k_unix.size()) text = std::string(k_unix) + reader.path(field, text->substr(k_unix.size()));
+  ListenAddress address;
+  std::string why_not;
+  if (parse_listen_address(*text, address, why_not))
+    target = *std::move(text);
+  else
+    reader.error(field.node.at, in_quotes(field.key) + " is " + in_quotes(*text) + ", but " + why_not);
 }
 
 void read_word(Reader& reader, const Field& field, std::optional<std::string>& target) {

@@ -1,4 +1,4 @@
-// A decoder as vendors ship them: quick, right, and on some inputs it dereferences nothing. It runs as a program of its
+// A decoder as vendors ship them: quick, right, and on some inputs it follows a wild pointer. It runs as a program of its
 // own, so that its crash is its own.
 //
 // A frame is a number to be decoded; those that are divisible by 13 crash it.
@@ -10,8 +10,8 @@ namespace {
 
 std::int64_t decode(std::int64_t frame) {
   if (frame % 13 == 0) {
-    volatile std::int64_t* nothing = nullptr;
-    return *nothing;
+    const auto* wild = reinterpret_cast<volatile const std::int64_t*>(0x40);
+    return *wild;
   }
   return frame * frame;
 }

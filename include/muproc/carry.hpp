@@ -1,9 +1,9 @@
 // How C++ values travel: as values of a mumsg.
 //
 // A generic server's arguments and results are ordinary C++ types. `Carry<T>` says what a T is on the way: numbers, text,
-// data, pids and the like are what they are; an optional is its value or nil; sequences, tuples and plain structs are
-// lists; a map is a list of pairs. What cannot be carried does not compile. A type of one's own that is no plain struct
-// (of at most eight members) is taught by a specialisation with the same three members:
+// data, pids and the like are what they are; a duration is its count; an optional is its value or nil; sequences, sets,
+// tuples and plain structs are lists; a map is a list of pairs. What cannot be carried does not compile. A type of one's
+// own that is no plain struct (of at most sixteen members) is taught by a specialisation with the same three members:
 //
 //     template <> struct muproc::Carry<Price> {
 //       static Value give(const Price& price) { return price.cents(); }
@@ -15,6 +15,7 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <concepts>
 #include <cstdint>
 #include <optional>
@@ -41,13 +42,19 @@ concept Carriable = requires(const T& object, const Value& value) {
 
 namespace detail {
 
+/// Travels as the signed integer of the same bits, and so is a type of its own in signatures.
+template <class T>
+inline constexpr bool k_is_wide_unsigned = std::is_unsigned_v<T> && std::is_integral_v<T> && sizeof(T) == 8;
+
 /// The word of a type that Value knows by itself; empty for others. An enum is its number; text and symbols fit each
 /// other, so they have one word.
 template <class T>
 constexpr std::string_view value_word() {
   if constexpr (std::is_same_v<T, bool>) return "bool";
-  else if constexpr (std::is_integral_v<T> || std::is_enum_v<T>) return "int";
-  else if constexpr (std::is_floating_point_v<T>) return "float";
+  else if constexpr (std::is_enum_v<T>) return value_word<std::underlying_type_t<T>>();
+  else if constexpr (k_is_wide_unsigned<T>) return "uint64";
+  else if constexpr (std::is_integral_v<T>) return "int";
+  else if constexpr (std::is_same_v<T, float> || std::is_same_v<T, double>) return "float";
   else if constexpr (std::is_same_v<T, std::string> || std::is_same_v<T, Symbol>) return "text";
   else if constexpr (std::is_same_v<T, Data>) return "data";
   else if constexpr (std::is_same_v<T, Pid>) return "pid";
@@ -62,10 +69,8 @@ template <class T>
 concept PlainValue = !value_word<T>().empty();
 
 template <class T>
-concept SequenceLike = !PlainValue<T> && requires(T list, typename T::value_type item) {
-  list.push_back(item);
-  list.reserve(1);
-};
+concept SequenceLike = !PlainValue<T> && !requires { typename T::mapped_type; } &&
+                       requires(T list, typename T::value_type item) { list.insert(list.end(), item); };
 template <class T>
 concept MapLike = !PlainValue<T> && requires(T map, typename T::key_type key, typename T::mapped_type value) {
   map.emplace(key, value);
@@ -85,7 +90,7 @@ constexpr bool made_of() {
   return []<std::size_t... I>(std::index_sequence<I...>) { return requires { T{(static_cast<void>(I), AnyMember{})...}; }; }
   (std::make_index_sequence<n>{});
 }
-inline constexpr std::size_t k_most_members = 8;
+inline constexpr std::size_t k_most_members = 16;
 /// How many members a plain struct has; 0 when it is none or has too many.
 template <class T, std::size_t n = k_most_members>
 constexpr std::size_t member_count() {
@@ -122,9 +127,33 @@ constexpr auto members(const T& object) {
   } else if constexpr (n == 7) {
     const auto& [a, b, c, d, e, f, g] = object;
     return std::tie(a, b, c, d, e, f, g);
-  } else {
+  } else if constexpr (n == 8) {
     const auto& [a, b, c, d, e, f, g, h] = object;
     return std::tie(a, b, c, d, e, f, g, h);
+  } else if constexpr (n == 9) {
+    const auto& [a, b, c, d, e, f, g, h, i] = object;
+    return std::tie(a, b, c, d, e, f, g, h, i);
+  } else if constexpr (n == 10) {
+    const auto& [a, b, c, d, e, f, g, h, i, j] = object;
+    return std::tie(a, b, c, d, e, f, g, h, i, j);
+  } else if constexpr (n == 11) {
+    const auto& [a, b, c, d, e, f, g, h, i, j, k] = object;
+    return std::tie(a, b, c, d, e, f, g, h, i, j, k);
+  } else if constexpr (n == 12) {
+    const auto& [a, b, c, d, e, f, g, h, i, j, k, l] = object;
+    return std::tie(a, b, c, d, e, f, g, h, i, j, k, l);
+  } else if constexpr (n == 13) {
+    const auto& [a, b, c, d, e, f, g, h, i, j, k, l, m] = object;
+    return std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m);
+  } else if constexpr (n == 14) {
+    const auto& [a, b, c, d, e, f, g, h, i, j, k, l, m, n] = object;
+    return std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m, n);
+  } else if constexpr (n == 15) {
+    const auto& [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o] = object;
+    return std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o);
+  } else {
+    const auto& [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = object;
+    return std::tie(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p);
   }
 }
 
@@ -167,6 +196,12 @@ template <class T, class Out>
 constexpr void describe(Out& out) {
   Carry<T>::describe(out);
 }
+template <class Out>
+constexpr void describe_number(std::intmax_t number, Out& out) {
+  if (number >= 10) describe_number(number / 10, out);
+  const char digit = static_cast<char>('0' + number % 10);
+  out.add(std::string_view(&digit, 1));
+}
 template <class Tuple, class Out>
 constexpr void describe_all(Out& out) {
   out.add("(");
@@ -188,14 +223,18 @@ template <detail::PlainValue T>
 struct Carry<T> {
   static Value give(const T& value) {
     if constexpr (std::is_enum_v<T>) {
-      return static_cast<std::underlying_type_t<T>>(value);
+      return detail::give(static_cast<std::underlying_type_t<T>>(value));
+    } else if constexpr (detail::k_is_wide_unsigned<T>) {
+      return static_cast<std::int64_t>(value);
     } else {
       return value;
     }
   }
   static T take(const Value& value) {
     if constexpr (std::is_enum_v<T>) {
-      return static_cast<T>(value.as<std::underlying_type_t<T>>());
+      return static_cast<T>(detail::take<std::underlying_type_t<T>>(value));
+    } else if constexpr (detail::k_is_wide_unsigned<T>) {
+      return static_cast<T>(value.as<std::int64_t>());
     } else {
       return value.as<T>();
     }
@@ -238,8 +277,8 @@ struct Carry<T> {
   static T take(const Value& value) {
     T items;
     const List list = value.as<List>();
-    items.reserve(list.size());
-    for (const Value& item : list) items.push_back(detail::take<Item>(item));
+    if constexpr (requires { items.reserve(1); }) items.reserve(list.size());
+    for (const Value& item : list) items.insert(items.end(), detail::take<Item>(item));
     return items;
   }
   template <class Out>
@@ -275,6 +314,23 @@ struct Carry<T> {
     out.add(": ");
     detail::describe<typename T::mapped_type>(out);
     out.add("}");
+  }
+};
+
+template <class Rep, class Period>
+  requires(detail::value_word<Rep>() == "int" || detail::value_word<Rep>() == "float")
+struct Carry<std::chrono::duration<Rep, Period>> {
+  using T = std::chrono::duration<Rep, Period>;
+  static Value give(const T& time) { return time.count(); }
+  static T take(const Value& value) { return T(value.as<Rep>()); }
+  template <class Out>
+  static constexpr void describe(Out& out) {
+    detail::describe<Rep>(out);
+    out.add(" of ");
+    detail::describe_number(Period::num, out);
+    out.add("/");
+    detail::describe_number(Period::den, out);
+    out.add(" s");
   }
 };
 

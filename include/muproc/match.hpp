@@ -3,6 +3,7 @@
 //     on<"cmd", "x">(is("square"), anything) >> [&](From from, Symbol, double x) { … }
 //     on<"n">([](int n) { return n % 2 == 0; }) >> [&](int n) { … }
 //     on<Quote>([](Quote::Reader q) { return q.getQty() > 0; }) >> [&](From from, Quote::Reader q) { … }
+//     on_bytes >> [&](From from, std::span<const std::byte> bytes) { … }
 //     after(5s) >> [&] { … }
 //     otherwise >> [&](const Message& message) { … }
 //
@@ -118,6 +119,7 @@ template <class Guards, FixedString... Names>
 struct FieldPattern {
   static constexpr unsigned k_count = sizeof...(Names);
   static constexpr std::array<std::uint64_t, k_count> k_keys{field_key(Names.view())...};
+  static constexpr std::uint64_t k_bits = (field_bit(field_key(Names.view())) | ... | 0);
   Guards guards;
 
   struct Bound {
@@ -129,7 +131,7 @@ struct FieldPattern {
     using Arguments = ArgumentsOf<Handler>;
     constexpr std::size_t skip = TakesFrom<Arguments>::value ? 1 : 0;
     static_assert(std::tuple_size_v<Arguments> - skip <= k_count, "the handler takes more fields than the clause names");
-    return message.is_mumsg() && message.mumsg().find_all(k_keys.data(), bound.fields.data(), k_count) &&
+    return message.may_have(k_bits) && message.is_mumsg() && message.mumsg().find_all(k_keys.data(), bound.fields.data(), k_count) &&
            fields_fit<Arguments, skip>(bound.fields.data()) && guards_hold(bound.fields.data());
   }
 
@@ -186,6 +188,24 @@ struct TypedPattern {
       return handler(message.from());
     } else {
       return handler(message.from(), message.as<T>());
+    }
+  }
+};
+
+struct BytesPattern {
+  struct Bound {};
+  template <class Handler>
+  bool match(const Message& message, Bound&) const {
+    if (!message.is_bytes()) return false;
+    message.check();
+    return true;
+  }
+  template <class Handler>
+  decltype(auto) run(Handler& handler, const Message& message, Bound&) const {
+    if constexpr (TakesFrom<ArgumentsOf<Handler>>::value) {
+      return handler(message.from(), message.bytes());
+    } else {
+      return handler(message.bytes());
     }
   }
 };
@@ -336,11 +356,19 @@ auto is(T value) {
 inline constexpr detail::AnythingGuard anything{};
 
 /// When nothing has matched for this long; `after(0s)` scans what is there once. Never early. Throws
-/// std::invalid_argument when negative.
+/// std::invalid_argument when negative. What is longer than nanoseconds can count never ends.
 template <class Rep, class Period>
 detail::AfterPattern after(std::chrono::duration<Rep, Period> delay) {
-  return {std::chrono::duration_cast<std::chrono::nanoseconds>(delay)};
+  using std::chrono::nanoseconds;
+  using Seconds = std::chrono::duration<double>;
+  if (Seconds(delay) >= Seconds(nanoseconds::max())) return {nanoseconds::max()};
+  if (Seconds(delay) <= Seconds(nanoseconds::min())) return {nanoseconds::min()};
+  return {std::chrono::duration_cast<nanoseconds>(delay)};
 }
+
+/// Matches bare bytes, which the handler takes as a std::span<const std::byte>, after the sender if it wants that.
+/// Erlang: `Bytes when is_binary(Bytes)`.
+inline constexpr detail::BytesPattern on_bytes{};
 
 /// Matches anything.
 inline constexpr detail::OtherwisePattern otherwise{};

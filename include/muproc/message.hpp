@@ -11,8 +11,10 @@
 
 #include <chrono>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -29,6 +31,16 @@ class Runtime;
 class Inbox;
 enum class MessageKind : std::uint64_t { message = 1, call = 2, cast = 3, reply = 4, error = 5 };
 
+/// The type id of bare bytes (wire/mumsg.capnp).
+inline constexpr std::uint64_t k_byte_message = 0xd5f09c1e62ab8347;
+
+/// The fields of a mumsg of the usual shape, whose pointers were all checked: word by word (wire/field_words.hpp).
+struct PlainFields {
+  const capnp::word* first = nullptr;  // null: of another shape
+  unsigned count = 0;
+  std::uint64_t bits = ~std::uint64_t{0};  // see field_bit; all of them where they are not known
+};
+
 /// What is known of a received packet; the runtime's Body, which owns the contents, begins with it.
 struct Envelope {
   From from;
@@ -40,6 +52,7 @@ struct Envelope {
   const capnp::word* words = nullptr;
   capnp::_::StructReader structure;
   capnp::AnyPointer::Reader large_root;  // of any other
+  PlainFields fields;
 };
 inline const Envelope k_no_envelope;
 
@@ -54,10 +67,19 @@ constexpr std::uint64_t field_key(std::string_view name) {
   for (char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
   return hash ? hash : 1;
 }
+/// One of 64. What has a field has its bit; so most clauses that do not match find out without looking at any field.
+constexpr std::uint64_t field_bit(std::uint64_t key) { return std::uint64_t{1} << (key >> 58); }
+}  // namespace detail
+
+namespace detail {
+/// The reader of a Cap'n Proto struct.
+template <class T>
+concept StructReader = requires { typename T::Reads; } && capnp::kind<typename T::Reads>() == capnp::Kind::STRUCT;
 }  // namespace detail
 
 /// One field's value, not copied. Which types fit: an integer fits a double and any integer type that can hold it, text
-/// and symbol fit each other and std::string, std::string_view and Symbol, `Value` fits all.
+/// and symbol fit each other and std::string, std::string_view and Symbol, data fits Data and std::span<const std::byte>,
+/// a struct fits its Reader, `Value` fits all.
 class FieldView {
  public:
   Value::Kind kind() const { return kind_; }
@@ -65,7 +87,7 @@ class FieldView {
 
   template <class T>
   bool fits() const;
-  /// The value as a T; throws ValueError where it does not fit. A std::string_view lives as long as the message.
+  /// The value as a T; throws ValueError where it does not fit. Views and Readers live as long as the message.
   template <class T>
   T as() const;
   /// An owned copy.
@@ -73,6 +95,7 @@ class FieldView {
   /// True when it holds what `other` holds; numbers compare by value, text and symbols by characters, a reason
   /// compares to text as Reason does.
   bool equals(std::string_view other) const;
+  bool equals(const char* other) const { return equals(std::string_view(other)); }  // which would rather be a bool
   bool equals(std::int64_t other) const;
   bool equals(double other) const;
   bool equals(bool other) const { return kind_ == Value::Kind::boolean && boolean_ == other; }
@@ -85,6 +108,8 @@ class FieldView {
   }
   /// Any Cap'n Proto struct that was sent as a field: its type id, 0 if this is none.
   std::uint64_t structure_type() const;
+  /// That struct where it lies in the message; null when it was sent as a StructValue, or is none.
+  capnp::AnyPointer::Reader structure() const;
 
  private:
   friend class MumsgView;
@@ -96,7 +121,7 @@ class FieldView {
     double real_;
     std::uint64_t bits_ = 0;
   };
-  std::string_view text_;
+  std::string_view text_;  // or bytes
   capnp::AnyStruct::Reader field_;
 };
 
@@ -104,9 +129,7 @@ class FieldView {
 class MumsgView {
  public:
   MumsgView() = default;
-  /// `words`: where the message begins, when all its pointers were checked; else null.
-  explicit MumsgView(capnp::AnyStruct::Reader mumsg, const capnp::word* words = nullptr)
-      : mumsg_(mumsg), words_(words) {}
+  explicit MumsgView(capnp::AnyStruct::Reader mumsg, detail::PlainFields fields = {}) : mumsg_(mumsg), fields_(fields) {}
 
   std::optional<FieldView> find(std::string_view name) const;
   bool has(std::string_view name) const { return find(name).has_value(); }
@@ -121,7 +144,7 @@ class MumsgView {
 
  private:
   capnp::AnyStruct::Reader mumsg_;
-  const capnp::word* words_ = nullptr;
+  detail::PlainFields fields_;
 };
 
 /// A received packet. Erlang: a message; cl-muproc: a mupacket.
@@ -154,6 +177,25 @@ class Message {
   /// Throws ValueError when it is no mumsg.
   MumsgView mumsg() const;
 
+  /// True when it is bare bytes: what `send(to, bytes)` sends.
+  bool is_bytes() const { return type_id() == detail::k_byte_message; }
+  /// Those bytes; they live as long as the message. Throws ValueError when it is something else. Erlang: a binary.
+  std::span<const std::byte> bytes() const {
+    // As they are sent: a struct's pointer, right behind it the pointer to the bytes, and the bytes.
+    constexpr std::uint64_t root = std::uint64_t{1} << 48, list = 1 | std::uint64_t{2} << 32, without_size = (std::uint64_t{1} << 35) - 1;
+    const capnp::word* words = envelope().words;
+    if (!words || !is_bytes()) return other_bytes();
+    std::uint64_t pointer;
+    std::memcpy(&pointer, words, sizeof pointer);
+    if (pointer != root) return other_bytes();
+    std::memcpy(&pointer, words + 1, sizeof pointer);
+    if ((pointer & without_size) != list) return other_bytes();
+    return {reinterpret_cast<const std::byte*>(words + 2), pointer >> 35};
+  }
+
+  /// False when some of these `field_bit`s are of fields that it cannot have.
+  bool may_have(std::uint64_t bits) const { return (bits & ~envelope().fields.bits) == 0; }
+
   /// How long ago it was sent. cl-muproc: muproc-packet-age.
   std::chrono::nanoseconds age() const;
 
@@ -177,6 +219,7 @@ class Message {
   const detail::Envelope& envelope() const { return envelope_ ? *envelope_ : detail::k_no_envelope; }
   detail::Body* body() const;
   void check_large() const;
+  std::span<const std::byte> other_bytes() const;
 
   detail::EnvelopePtr envelope_;
 };
@@ -188,16 +231,18 @@ bool FieldView::fits() const {
   using K = Value::Kind;
   if constexpr (std::is_same_v<T, Value> || std::is_same_v<T, FieldView>) return true;
   else if constexpr (std::is_same_v<T, bool>) return kind_ == K::boolean;
-  else if constexpr (std::is_integral_v<T>) return kind_ == K::integer && std::in_range<T>(integer_);
+  else if constexpr (std::is_integral_v<T>) return kind_ == K::integer && detail::in_range<T>(integer_);
   else if constexpr (std::is_floating_point_v<T>) return kind_ == K::real || kind_ == K::integer;
   else if constexpr (std::is_same_v<T, Symbol> || std::is_same_v<T, std::string> || std::is_same_v<T, std::string_view>)
     return kind_ == K::symbol || kind_ == K::text;
   else if constexpr (std::is_same_v<T, Pid>) return kind_ == K::pid;
   else if constexpr (std::is_same_v<T, Reason>) return kind_ == K::reason;
-  else if constexpr (std::is_same_v<T, Data>) return kind_ == K::data;
+  else if constexpr (std::is_same_v<T, Data> || std::is_same_v<T, std::span<const std::byte>>) return kind_ == K::data;
   else if constexpr (std::is_same_v<T, List>) return kind_ == K::list;
   else if constexpr (std::is_same_v<T, Mumsg>) return kind_ == K::mumsg;
   else if constexpr (std::is_same_v<T, StructValue>) return kind_ == K::structure;
+  else if constexpr (detail::StructReader<T>)
+    return structure_type() == capnp::typeId<typename T::Reads>() && !structure().isNull();
   else static_assert(!sizeof(T), "a mumsg's field cannot be read as this type");
 }
 
@@ -213,6 +258,9 @@ T FieldView::as() const {
   else if constexpr (std::is_same_v<T, Symbol> || std::is_same_v<T, std::string> || std::is_same_v<T, std::string_view>)
     return T(text_);
   else if constexpr (std::is_same_v<T, Pid>) return Pid(bits_);
+  else if constexpr (std::is_same_v<T, std::span<const std::byte>>)
+    return {reinterpret_cast<const std::byte*>(text_.data()), text_.size()};
+  else if constexpr (detail::StructReader<T>) return structure().template getAs<typename T::Reads>();
   else if constexpr (std::is_same_v<T, Value>) return value();
   else return value().as<T>();
 }

@@ -33,6 +33,7 @@
 namespace muproc {
 
 class Self;
+class Sender;
 
 // ---- errors ----------------------------------------------------------------------------------------------------------
 
@@ -118,6 +119,8 @@ struct SpawnOptions {
   MailboxSizes mailbox = {};
   std::vector<std::pair<std::string, std::string>> env = {};
   std::string cwd = {};
+  ReadyOn ready_on = ReadyOn::attach;    ///< `call`: spawn returns when the child has called `ready()`
+  std::chrono::nanoseconds watchdog{0};  ///< so long without a runtime call, and it is ended by SIGABRT; 0: never
 };
 
 struct SupervisorStartOptions {
@@ -144,6 +147,13 @@ class Port {
 
 namespace detail {
 
+/// A Cap'n Proto struct as a field: `write` puts it where it is to lie in the message.
+struct StructArgument {
+  std::uint64_t type_id;
+  void (*write)(const void* context, capnp::AnyPointer::Builder to);
+  const void* context;
+};
+
 /// A field as an argument of `send`: refers to what it was made from, for the duration of the call.
 class FieldArgument {
  public:
@@ -153,7 +163,7 @@ class FieldArgument {
   template <class T>
     requires(std::is_integral_v<T> && !std::is_same_v<T, bool>)
   FieldArgument(T value) : kind_(Value::Kind::integer), integer_(static_cast<std::int64_t>(value)) {
-    if (!std::in_range<std::int64_t>(value)) throw ValueError("integer does not fit 64 signed bits");
+    if (!detail::in_range<std::int64_t>(value)) throw ValueError("integer does not fit 64 signed bits");
   }
   template <class T>
     requires std::is_floating_point_v<T>
@@ -166,6 +176,7 @@ class FieldArgument {
   FieldArgument(Ref ref) : kind_(Value::Kind::integer), integer_(static_cast<std::int64_t>(ref.bits)) {}
   FieldArgument(std::span<const std::byte> data)
       : kind_(Value::Kind::data), text_(reinterpret_cast<const char*>(data.data()), data.size()) {}
+  FieldArgument(const StructArgument& structure) : kind_(Value::Kind::structure), structure_(&structure) {}
   FieldArgument(const Value& value) : owned_(&value) {}
   template <class T>
     requires(std::is_same_v<T, Mumsg> || std::is_same_v<T, List> || std::is_same_v<T, Data> ||
@@ -177,6 +188,7 @@ class FieldArgument {
   std::int64_t integer() const { return integer_; }
   double real() const { return real_; }
   std::uint64_t bits() const { return bits_; }
+  const StructArgument& structure() const { return *structure_; }
   std::string_view text() const { return text_; }
   const Value* owned() const { return owned_; }
 
@@ -186,6 +198,7 @@ class FieldArgument {
     bool boolean_;
     std::int64_t integer_;
     double real_;
+    const StructArgument* structure_;
     std::uint64_t bits_ = 0;
   };
   std::string_view text_;
@@ -298,6 +311,13 @@ class Self {
   /// My error stream: stamps time and name. Never throws ExitSignal. cl-muproc: muproc-log-errorstream.
   spdlog::logger& log() const;
 
+  // -- starting
+
+  /// My start is done: who waits for it (spawn, my supervisor, which starts the next child only then) need wait no longer.
+  /// Of use where the config says `ready = { on = "call" }` or the spawner `.ready_on = ReadyOn::call`; otherwise, and
+  /// when called again, without effect. Erlang: proc_lib:init_ack, or the return of a gen_server's init.
+  void ready();
+
   // -- ending
 
   /// Ends this muproc with exit{reason}: throws ExitSignal, so destructors run. Erlang: exit/1.
@@ -363,6 +383,9 @@ class Self {
     send_fields({}, to, name, rest...);
   }
   void send(Address to, const Mumsg& mumsg) { send_mumsg(to, mumsg, {}); }
+  /// Sends bare bytes, a copy of them: for what has an encoding of its own. Received by `on_bytes`. At most 512 MiB less a
+  /// byte. Erlang: Pid ! Binary.
+  void send(Address to, std::span<const std::byte> bytes) { send_bytes(to, bytes, {}); }
   /// Sends a Cap'n Proto struct that `build(T::Builder)` fills in place.
   template <class T, class Build>
     requires(capnp::kind<T>() == capnp::Kind::STRUCT)
@@ -385,6 +408,9 @@ class Self {
   [[nodiscard]] bool try_send(Address to, const Mumsg& mumsg) {
     return send_mumsg(to, mumsg, {detail::SendWait::Kind::never});
   }
+  [[nodiscard]] bool try_send(Address to, std::span<const std::byte> bytes) {
+    return send_bytes(to, bytes, {detail::SendWait::Kind::never});
+  }
   template <class T, class Build>
   [[nodiscard]] bool try_send(Address to, Build&& build) {
     return send_typed<T>(to, build, {detail::SendWait::Kind::never});
@@ -395,10 +421,16 @@ class Self {
                                  const Rest&... rest) {
     return send_fields({detail::SendWait::Kind::within, limit}, to, name, rest...);
   }
+  [[nodiscard]] bool send_within(std::chrono::nanoseconds limit, Address to, std::span<const std::byte> bytes) {
+    return send_bytes(to, bytes, {detail::SendWait::Kind::within, limit});
+  }
   template <class T, class Build>
   [[nodiscard]] bool send_within(std::chrono::nanoseconds limit, Address to, Build&& build) {
     return send_typed<T>(to, build, {detail::SendWait::Kind::within, limit});
   }
+
+  /// For another thread of this process, which sends in my name: see sender.hpp.
+  Sender sender();
 
   // -- receiving
 
@@ -476,6 +508,7 @@ class Self {
     return out.send(to, capnp::typeId<T>(), wait);
   }
   bool send_mumsg(Address to, const Mumsg& mumsg, detail::SendWait wait);
+  bool send_bytes(Address to, std::span<const std::byte> bytes, detail::SendWait wait);
   /// True when a clause ran; false when `after` did.
   bool receive_clauses(const detail::ClauseTable& table, void* result);
   std::uint64_t push_limit(std::chrono::nanoseconds limit);

@@ -32,8 +32,10 @@ namespace muproc {
 
 class Self;
 
-/// Who is restarted with a child that died: nobody; all; those that were started after it.
-enum class Strategy { one_for_one, one_for_all, rest_for_one };
+/// Who is restarted with a child that died: nobody; all; those that were started after it. simple_one_for_one makes a
+/// template supervisor: its one child is a template, which start_child (supervisor.hpp) makes children from; they are
+/// restarted alone, and stopped all at once.
+enum class Strategy { one_for_one, one_for_all, rest_for_one, simple_one_for_one };
 
 /// Whether a child that ended comes back: always; unless it ended with `normal` or `shutdown`; never.
 enum class Restart { permanent, transient, temporary };
@@ -113,16 +115,43 @@ struct MailboxSizes {
   friend bool operator==(const MailboxSizes&, const MailboxSizes&) = default;
 };
 
-/// What the kernel is told to hold the process to; absent: inherited from the broker.
+/// What the kernel is told to hold the process to; absent: inherited from the broker. The largest number of bytes means
+/// that there is no limit.
 struct ProcessLimits {
-  std::optional<Bytes> memory;  // private memory: heap, stacks and data, not shared maps (RLIMIT_DATA)
+  std::optional<Bytes> memory;  // private memory: heap, stacks and data, not shared maps
   std::optional<std::uint64_t> files;
   std::vector<unsigned> cpus;  // the processors it may run on; empty: any
   std::optional<int> nice;
   std::optional<Bytes> core;
   std::optional<int> oom_score_adj;
+  std::optional<std::uint64_t> processes;  // processes and threads of its user, all together
+  std::optional<Bytes> stack;
+  std::optional<Bytes> locked_memory;
+  std::optional<Bytes> file_size;  // the largest file that it may write
+  std::optional<std::chrono::seconds> cpu_time;
+  std::optional<unsigned> realtime_priority;  // the highest that it may give itself
 
   friend bool operator==(const ProcessLimits&, const ProcessLimits&) = default;
+};
+
+/// When a start is done: once it has attached (a plain program: once its exec has succeeded); when it calls
+/// `self.ready()`; when a plain program says READY=1 on $NOTIFY_SOCKET, as with sd_notify.
+enum class ReadyOn { attach, call, notify };
+
+/// How much is told: this and what is more important.
+enum class LogLevel { trace, debug, info, warn, error, off };
+
+/// How captured output is written: lines for people, or a JSON object a line.
+enum class LogFormat { text, json };
+
+/// What becomes of what a muproc says, where its system captures output. What is unset is as the system has it.
+struct LogOptions {
+  std::optional<LogLevel> level = {};    // of self.log(), captured or not; info if nobody says
+  std::optional<LogFormat> format = {};  // of its file
+  std::optional<Bytes> file_size = {};   // a file that would grow beyond it is put aside
+  std::optional<std::uint32_t> files = {};  // so many are kept, the one being written included
+
+  friend bool operator==(const LogOptions&, const LogOptions&) = default;
 };
 
 /// Everything about a supervised muproc but its name and its code.
@@ -137,9 +166,19 @@ struct ChildOptions {
   Backoff backoff = {};
   MailboxSizes mailbox = {};
   ProcessLimits limits = {};
+  LogOptions log = {};
   std::optional<std::uint32_t> umask = {};
   bool significant = false;
   bool trap_exits = false;
+  ReadyOn ready_on = ReadyOn::attach;
+  std::chrono::nanoseconds watchdog{0};  // so long without a runtime call, and it is ended by SIGABRT; 0: never
+  std::string user = {};                 // a name or a number; empty: the broker's
+  std::string group = {};                // empty: the user's own
+  std::optional<std::vector<std::string>> groups = {};    // supplementary ones; absent: those that the user is in
+  std::optional<std::vector<std::string>> may_send = {};  // whom it may open channels to, by name; absent: anyone
+  bool may_control = true;                                // spawn, stop and end others
+  bool trust = true;         // false: receivers copy its large messages before they read them
+  std::uint32_t spares = 0;  // children cloned in advance, waiting for a crash
 };
 
 /// A module (a shared object) and the name of an entry that MUPROC_ENTRY registered in it.

@@ -20,13 +20,14 @@
 
 namespace muproc {
 
-enum class LogLevel { trace, debug, info, warn, error, off };
-
 struct SystemOptions {
   std::filesystem::path runtime_dir = {};  ///< where the system's folder lies; empty: as the environment says
   std::filesystem::path module_dir = {};   ///< where modules named without a slash are looked for first
   bool handle_signals = true;              ///< TERM and INT stop the system while it runs; a second INT kills it
+  bool virtual_time = false;               ///< for tests: time stands still until it is advanced (testing.hpp)
   std::optional<LogLevel> log = {};        ///< the least that the broker's log tells; unset: what the config says, or info
+  bool capture_output = false;             ///< what muprocs print goes, stamped, to files in the system's folder and to our own
+                                           ///< output (docs/logging.md); else they print where we do. `mubroker` captures
 };
 
 /// A system: its broker, and all that it supervises. Erlang: a node with its application. cl-muproc: the Lisp image.

@@ -27,6 +27,17 @@ class Value;
 class Reason;
 struct NamedValue;
 
+namespace detail {
+/// std::in_range, and for characters too: they travel as the numbers that they are.
+template <class To, class From>
+constexpr bool in_range(From value) {
+  static_assert(!std::is_same_v<To, bool> && !std::is_same_v<From, bool>);
+  using Number = std::conditional_t<std::is_signed_v<From>, std::make_signed_t<From>, std::make_unsigned_t<From>>;
+  using Wanted = std::conditional_t<std::is_signed_v<To>, std::make_signed_t<To>, std::make_unsigned_t<To>>;
+  return std::in_range<Wanted>(static_cast<Number>(value));
+}
+}  // namespace detail
+
 /// A name used as a value: Lisp's symbol, Erlang's atom. Compares equal to text with the same characters.
 struct Symbol {
   std::string name;
@@ -131,7 +142,7 @@ class Value {
  private:
   template <class T>
   static std::int64_t checked(T value) {
-    if (!std::in_range<std::int64_t>(value)) throw ValueError("integer does not fit 64 signed bits");
+    if (!detail::in_range<std::int64_t>(value)) throw ValueError("integer does not fit 64 signed bits");
     return static_cast<std::int64_t>(value);
   }
   Variant v_;
@@ -195,7 +206,7 @@ std::optional<T> Value::get() const {
   } else if constexpr (std::is_same_v<T, bool>) {
     if (auto* value = std::get_if<bool>(&v_)) return *value;
   } else if constexpr (std::is_integral_v<T>) {
-    if (auto* value = std::get_if<std::int64_t>(&v_); value && std::in_range<T>(*value)) return static_cast<T>(*value);
+    if (auto* value = std::get_if<std::int64_t>(&v_); value && detail::in_range<T>(*value)) return static_cast<T>(*value);
   } else if constexpr (std::is_floating_point_v<T>) {
     if (auto* value = std::get_if<double>(&v_)) return static_cast<T>(*value);
     if (auto* value = std::get_if<std::int64_t>(&v_)) return static_cast<T>(*value);

@@ -50,9 +50,48 @@ std::uint64_t value_word(const FieldArgument& value) {
   }
 }
 
-bool has_text(const FieldArgument& value) {
-  return value.kind() == Value::Kind::text || value.kind() == Value::Kind::symbol;
+/// The tag of a list of fields, the fields, and behind them their names and texts. `field(i)` is a NamedArgument; one
+/// whose name has no data has none.
+template <class FieldAt>
+void write_fields(WordWriter& out, std::size_t count, const FieldAt& field) {
+  out.word(wire::struct_pointer(static_cast<std::int64_t>(count), 3, 2));
+  // Distances are in words, from behind the pointer that says them.
+  std::size_t text_at = count * wire::k_field_words;
+  std::size_t at = 0;
+  const auto point_at_text = [&](std::string_view text, unsigned part) {
+    out.word(wire::list_pointer(static_cast<std::int64_t>(text_at - (at + part + 1)), wire::k_bytes, text.size() + 1));
+    text_at += wire::text_words(text);
+  };
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto& [name, key, value] = field(i);
+    out.word(key);
+    out.word(kind_word(value));
+    out.word(value_word(value));
+    if (name.data()) {
+      point_at_text(name, wire::k_field_name);
+    } else {
+      out.word(0);
+    }
+    if (has_text(value)) {
+      point_at_text(value.text(), wire::k_field_text);
+    } else {
+      out.word(0);
+    }
+    at += wire::k_field_words;
+  }
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto& [name, key, value] = field(i);
+    if (name.data()) out.text(name);
+    if (has_text(value)) out.text(value.text());
+  }
 }
+
+/// What an argument of a request, or an answer, is as a field.
+struct Unnamed {
+  std::string_view name;
+  std::uint64_t key;
+  const FieldArgument& value;
+};
 
 }  // namespace
 
@@ -60,30 +99,27 @@ void write_plain(std::byte* to, std::span<const NamedArgument> fields) {
   WordWriter out(to);
   out.word(wire::struct_pointer(0, 0, 1));
   out.word(wire::list_pointer(0, wire::k_inline_composite, fields.size() * wire::k_field_words));
-  out.word(wire::struct_pointer(static_cast<std::int64_t>(fields.size()), 3, 2));
-  // Names and texts lie behind all fields. Distances are in words, from behind the pointer that says them.
-  std::size_t text_at = fields.size() * wire::k_field_words;
-  std::size_t at = 0;
-  const auto point_at_text = [&](std::string_view text, unsigned part) {
-    out.word(wire::list_pointer(static_cast<std::int64_t>(text_at - (at + part + 1)), wire::k_bytes, text.size() + 1));
-    text_at += wire::text_words(text);
-  };
-  for (const NamedArgument& field : fields) {
-    out.word(field.key);
-    out.word(kind_word(field.value));
-    out.word(value_word(field.value));
-    point_at_text(field.name, wire::k_field_name);
-    if (has_text(field.value)) {
-      point_at_text(field.value.text(), wire::k_field_text);
-    } else {
-      out.word(0);
-    }
-    at += wire::k_field_words;
-  }
-  for (const NamedArgument& field : fields) {
-    out.text(field.name);
-    if (has_text(field.value)) out.text(field.value.text());
-  }
+  write_fields(out, fields.size(), [&](std::size_t i) -> const NamedArgument& { return fields[i]; });
+}
+
+void write_plain_request(std::byte* to, std::string_view name, std::uint64_t id, std::span<const FieldArgument> arguments) {
+  std::size_t behind = 1 + arguments.size() * wire::k_field_words;  // the tag, the fields and their texts
+  for (const FieldArgument& argument : arguments) behind += text_words(argument);
+  WordWriter out(to);
+  out.word(wire::struct_pointer(0, 1, 2));
+  out.word(id);
+  out.word(wire::list_pointer(1, wire::k_inline_composite, arguments.size() * wire::k_field_words));
+  out.word(wire::list_pointer(static_cast<std::int64_t>(behind), wire::k_bytes, name.size() + 1));
+  write_fields(out, arguments.size(),
+               [&](std::size_t i) { return Unnamed{{}, argument_key(static_cast<unsigned>(i)), arguments[i]}; });
+  out.text(name);
+}
+
+void write_plain_answer(std::byte* to, const FieldArgument& value) {
+  WordWriter out(to);
+  out.word(wire::struct_pointer(0, 0, 1));
+  out.word(wire::list_pointer(0, wire::k_inline_composite, wire::k_field_words));
+  write_fields(out, 1, [&](std::size_t) { return Unnamed{{}, argument_key(0), value}; });
 }
 
 }  // namespace muproc::detail

@@ -3,8 +3,6 @@
 #include <muproc/detail/names.hpp>
 #include <muproc/entry.hpp>
 
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -73,17 +71,8 @@ Self& Attachment::operator*() const { return impl_->runtime->self(); }
 
 Attachment attach(std::string_view system, AttachOptions options) {
   wire::FrameSocket socket(wire::connect_control(wire::find_system(system)));
-  const timeval limit{options.timeout.count() / 1'000'000'000, options.timeout.count() % 1'000'000'000 / 1000};
-  ::setsockopt(socket.fd(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-  capnp::MallocMessageBuilder message;
-  auto request = message.initRoot<wire::ToBroker>().initAttach();
-  request.setLayoutVersion(shm::k_layout_version);
-  request.setLibraryVersion(detail::library_version());
-  request.setName(options.name.c_str());
-  request.setMailbox(true);
-  socket.send(message);
   auto impl = std::make_unique<Attachment::Impl>();
-  impl->runtime = detail::be_born(std::move(socket), detail::Origin::outsider);
+  impl->runtime = detail::join(std::move(socket), options.name, options.timeout);
   return Attachment(std::move(impl));
 }
 

@@ -2,56 +2,40 @@
 
 #include <muproc/detail/child.hpp>
 
-#include <sched.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
 #include <unordered_map>
 
+#include "runtime/crash_notes.hpp"
 #include "runtime/failure.hpp"
 #include "runtime/interrupt.hpp"
 #include "sys/error.hpp"
 #include "wire/codec.hpp"
+#include "wire/settings.hpp"
 #include "wire/version.hpp"
 
 namespace muproc::detail {
 namespace {
 
-void limit(int resource, std::uint64_t value, const char* name) {
-  rlimit now;
-  sys::check(::getrlimit(static_cast<__rlimit_resource_t>(resource), &now), "getrlimit", name);
-  now.rlim_cur = value;
-  if (now.rlim_max != RLIM_INFINITY && now.rlim_max < value) now.rlim_max = value;
-  sys::check(::setrlimit(static_cast<__rlimit_resource_t>(resource), &now), "setrlimit", name);
-}
-
-void apply_limits(wire::Limits::Reader limits) {
-  if (limits.getFiles()) limit(RLIMIT_NOFILE, limits.getFiles(), "files");
-  if (limits.getHasCore()) limit(RLIMIT_CORE, limits.getCore(), "core");
-  if (limits.getCpus().size() > 0) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    for (const auto cpu : limits.getCpus()) CPU_SET(cpu, &set);
-    sys::check(::sched_setaffinity(0, sizeof set, &set), "sched_setaffinity");
-  }
-  if (limits.getHasNice()) sys::check(::setpriority(PRIO_PROCESS, 0, limits.getNice()), "setpriority");
-  if (limits.getHasUmask()) ::umask(limits.getUmask());
-  if (limits.getHasOomScoreAdj()) {
-    std::ofstream file("/proc/self/oom_score_adj");
-    if (!(file << limits.getOomScoreAdj() << std::flush)) throw Error("cannot set oom_score_adj");
-  }
-  if (limits.getMemory()) limit(RLIMIT_DATA, limits.getMemory(), "memory");
-}
-
 /// What the seed does for exec children before the exec.
 void settle_in(wire::Kit::Reader kit) {
   for (const auto variable : kit.getEnv()) ::setenv(variable.getName().cStr(), variable.getValue().cStr(), 1);
-  if (kit.getCwd().size() > 0) sys::check(::chdir(kit.getCwd().cStr()), "chdir", kit.getCwd().cStr());
-  apply_limits(kit.getLimits());
+  const auto settings = wire::settings_of(kit.getLimits(), kit.getCwd());
+  if (const auto failure = sys::apply(settings)) throw Error(to_string(failure, settings));
+  if (!settings.identity) return;
+  install_interrupt();  // again: the change of user has undone it
+  if (::getppid() != kit.getBrokerOsPid()) throw Error("the broker has gone");
+}
+
+/// Who crashes must not take finished lines along. With a buffer of our own: what the C library knows of the one that the
+/// zygote may have used would keep some newlines from being seen.
+void buffer_lines() {
+  static char buffer[BUFSIZ];
+  std::setvbuf(stdout, buffer, _IOLBF, sizeof buffer);
 }
 
 Kit read_kit(wire::Kit::Reader from, Origin origin) {
@@ -66,6 +50,8 @@ Kit read_kit(wire::Kit::Reader from, Origin origin) {
   kit.args = wire::read(from.getArgs());
   kit.bindings = wire::read(from.getBindings());
   kit.error_stream = wire::string(from.getErrorStream());
+  if (origin != Origin::outsider) kit.log_level = from.getLogLevel();
+  kit.stderr_inode = from.getStderrInode();
   kit.trap_exits = from.getTrapExits();
   const MailboxSizes defaults;
   kit.stash_limit = from.getStashLimit() ? from.getStashLimit() : defaults.stash.count;
@@ -92,6 +78,13 @@ void say_hello(wire::FrameSocket& socket) {
   socket.send(message);
 }
 
+/// One inaccessible page of the own segment that is handed on to whom this process forks, unlike all else that it maps:
+/// by the name of its file the broker knows who has forked them.
+void leave_mark(int segment) {
+  constexpr std::size_t k_page = 4096;
+  sys::check(::mmap(nullptr, k_page, PROT_NONE, MAP_PRIVATE, segment, 0) == MAP_FAILED ? -1 : 0, "mmap", "the mark");
+}
+
 /// A cloned child says why it could not be born; an exec child's stderr is its own.
 void say_start_failed(wire::FrameSocket& socket, const char* what) {
   capnp::MallocMessageBuilder message;
@@ -113,9 +106,15 @@ std::unique_ptr<Runtime> be_born(wire::FrameSocket socket, Origin origin) {
     auto segment = std::make_shared<shm::OwnSegment>(first.fds()[0].get(), kit.pid);
     sys::UniqueFd eventfd = std::move(first.fds()[1]);
     auto directory = std::make_unique<shm::DirectoryView>(first.fds()[2].get());
+    const sys::UniqueFd first_segment = std::move(first.fds()[0]);
     first.fds().clear();
-    if (origin != Origin::outsider) install_interrupt();
+    if (origin != Origin::outsider) {
+      leave_mark(first_segment.get());
+      install_interrupt();
+      install_crash_notes(segment);
+    }
     if (origin == Origin::cloned) settle_in(kit_reader.getKit());
+    if (kit.stderr_inode) buffer_lines();
     say_hello(socket);
     std::uint64_t frames = 1;
     for (;;) {
@@ -131,12 +130,25 @@ std::unique_ptr<Runtime> be_born(wire::FrameSocket socket, Origin origin) {
   }
 }
 
+std::unique_ptr<Runtime> join(wire::FrameSocket socket, const std::string& name, std::chrono::nanoseconds timeout) {
+  const timeval limit{timeout.count() / 1'000'000'000, timeout.count() % 1'000'000'000 / 1000};
+  ::setsockopt(socket.fd(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  capnp::MallocMessageBuilder message;
+  auto request = message.initRoot<wire::ToBroker>().initAttach();
+  request.setLayoutVersion(shm::k_layout_version);
+  request.setLibraryVersion(library_version());
+  request.setName(name.c_str());
+  request.setMailbox(true);
+  socket.send(message);
+  return be_born(std::move(socket), Origin::outsider);
+}
+
 void bind_for_births() { std::unordered_map<Pid, int>().reserve(1); }
 
 Reason live(Runtime& runtime, Function function) {
   Reason reason;
   try {
-    function(runtime.self());
+    run_noted(function, runtime.self());
     if (runtime.ending()) reason = *runtime.ending();  // it swallowed the signal and returned
   } catch (...) {
     reason = reason_of_current_exception();

@@ -20,6 +20,9 @@ enum class Origin {
 /// Takes the kit, maps, says hello, waits for `go`. Throws Error that says why not, with both versions when they differ.
 std::unique_ptr<Runtime> be_born(wire::FrameSocket socket, Origin origin);
 
+/// An outsider's way in: asks to be let in, and is born. An empty name is made up by the broker.
+std::unique_ptr<Runtime> join(wire::FrameSocket socket, const std::string& name, std::chrono::nanoseconds timeout);
+
 /// Runs the function and gives account to the broker; the reason of its end.
 Reason live(Runtime& runtime, Function function);
 

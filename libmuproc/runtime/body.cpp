@@ -2,11 +2,6 @@
 
 #include <muproc/self.hpp>
 
-#include <cstring>
-
-#include "wire/bounds.hpp"
-#include "wire/field_words.hpp"
-
 namespace muproc::detail {
 
 void EnvelopeRelease::operator()(Envelope* envelope) const noexcept {
@@ -29,37 +24,21 @@ kj::ArrayPtr<const capnp::word> Body::Reader::getSegment(unsigned id) {
   return id < body_.further.size() ? body_.further[id] : nullptr;
 }
 
-std::size_t Body::bytes() const {
-  std::size_t total = first_words * sizeof(capnp::word);
-  for (const auto& segment : further) total += segment.size() * sizeof(capnp::word);
-  return total;
+bool Body::refuse(wire::Bounds bounds) {
+  if (bounds == wire::Bounds::malformed) throw Error("contents that are no message");
+  return false;
 }
 
-void Body::open() {
-  if (further.empty()) {
-    const bool plain = type_id == capnp::typeId<wire::Mumsg>() && wire::FieldWords::inside(own.get(), first_words);
-    switch (plain ? wire::Bounds::inside : wire::check_bounds(own.get(), first_words)) {
-      case wire::Bounds::inside:
-        // These words are private and were just looked at: nothing is checked a second time.
-        words = own.get();
-        find_structure();
-        return;
-      case wire::Bounds::malformed: throw Error("contents that are no message");
-      case wire::Bounds::far: break;
-    }
-  }
+void Body::open_others() {
+  fields = {};
   // The traversal limit guards against amplification; a reader may well look at everything several times.
   const std::uint64_t limit = 8 * (bytes() / sizeof(capnp::word)) + 65536;
-  reader_.emplace(*this, capnp::ReaderOptions{limit, 64});
+  reader_.emplace(*this, capnp::ReaderOptions{limit, 256});
   large_root = reader_->getRoot<capnp::AnyPointer>();
   checked_ = false;
 }
 
-/// What a body's root struct is read with depends on the root pointer alone, which is mostly the same as the last time.
-void Body::find_structure() {
-  std::uint64_t pointer;
-  std::memcpy(&pointer, words, sizeof pointer);
-  if (pointer == structure_pointer_) return;
+void Body::find_structure(std::uint64_t pointer) {
   structure = capnp::_::PointerReader::getRootUnchecked(words).getStruct(nullptr);
   structure_pointer_ = pointer;
 }
@@ -70,9 +49,7 @@ void Body::check() {
   checked_ = true;
 }
 
-void Body::close() {
-  words = nullptr;
-  if (!reader_ && !channel) return;
+void Body::close_others() {
   large_root = {};
   reader_.reset();
   further.clear();
@@ -80,23 +57,19 @@ void Body::close() {
   if (channel) channel->release_ticket(ticket);
   channel.reset();
   extents.clear();
+  copy.reset();
 }
 
-BodyPtr BodyPool::take(std::size_t words) {
+BodyPtr BodyPool::take_other(std::size_t words) {
   if (words > k_words) return BodyPtr(new Body(words));
-  if (free.empty()) {
+  if (free_.empty()) {
     auto* body = new Body(k_words);
     body->pool = this;
     return BodyPtr(body);
   }
-  BodyPtr body(free.back().release());
-  free.pop_back();
+  BodyPtr body(free_.back().release());
+  free_.pop_back();
   return body;
-}
-
-void BodyPool::put(Body* body) noexcept {
-  body->close();
-  free.emplace_back(body);
 }
 
 BodyPtr compact(BodyPtr body) {
@@ -111,6 +84,7 @@ BodyPtr compact(BodyPtr body) {
   copy->channel = std::move(body->channel);
   copy->ticket = body->ticket;
   copy->extents = std::move(body->extents);
+  copy->copy = std::move(body->copy);
   copy->open();
   return copy;
 }

@@ -3,7 +3,10 @@
 
 #include "runtime/arguments.hpp"
 #include "runtime/runtime.hpp"
+#include "shm/dead_letters.hpp"
 #include "sys/clock.hpp"
+#include "wire/server.capnp.h"
+#include "wire/summary.hpp"
 
 namespace muproc::detail {
 namespace {
@@ -17,18 +20,96 @@ void set(shm::AtomicU32& word, Enum value) {
   word.store(static_cast<std::uint32_t>(value), std::memory_order_relaxed);
 }
 
+bool is_reply(Message::Kind kind) { return kind == Message::Kind::reply || kind == Message::Kind::error; }
+
+constexpr std::size_t k_most_bytes = (std::size_t{1} << 29) - 1;  // of one list in Cap'n Proto's encoding
+constexpr std::size_t k_summary = shm::k_dead_letter_text - 1;
+
+std::string summary_of(ScratchLease& lease, std::uint64_t type_id) {
+  if (type_id == capnp::typeId<wire::Request>()) return wire::string(lease.builder().getRoot<wire::Request>().getName());
+  if (type_id != capnp::typeId<wire::Mumsg>()) return {};
+  return wire::summary(lease.builder().getRoot<wire::Mumsg>().asReader(), k_summary);
+}
+
+std::string summary_of(std::span<const NamedArgument> fields) {
+  wire::Summary summary(k_summary);
+  for (const NamedArgument& field : fields)
+    summary.add(field.name, field.value.kind(), field.value.owned() ? std::string_view() : field.value.text());
+  return summary.take();
+}
+
+std::uint64_t wall_clock() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
+}
+
 bool valid_ring_size(std::uint32_t size) {
   return size >= shm::k_min_ring && size <= shm::k_max_ring && (size & (size - 1)) == 0;
 }
 
 }  // namespace
 
+// ---- dead letters ----------------------------------------------------------------------------------------------------
+
+/// Who is meant; what was for nobody is a dead letter, and its sender's error.
+template <class Summary>
+Pid Runtime::recipient(Address to, std::uint64_t type_id, Summary&& summary) {
+  try {
+    return resolve(to);
+  } catch (const NoSuchName&) {
+    note_nobody(to, Message::Kind::message, type_id, summary());
+    throw;
+  }
+}
+
+void Runtime::note_nobody(Address to, Message::Kind kind, std::uint64_t type_id, std::string text) {
+  note(own_->status().dead_letters, {shm::Drop::no_name, kit_.pid, {}, static_cast<shm::RecordKind>(kind), type_id,
+                                     to.is_name() ? std::string(to.name()) : std::string(), std::move(text), wall_clock()});
+}
+
+/// Answers still reach one that is being drained.
+bool Runtime::takes(Pid to, Message::Kind kind) const {
+  return directory_->alive(to) || (is_reply(kind) && directory_->draining(to));
+}
+
+/// Its receiver does not take it.
+void Runtime::drop(Pid to, Message::Kind kind, std::uint64_t type_id, std::string text) {
+  ++dropped_;
+  const shm::Drop why = directory_->draining(to)      ? shm::Drop::draining
+                        : kind == Message::Kind::call ? shm::Drop::call
+                                                      : shm::Drop::ended;
+  if (why != shm::Drop::draining) add(own_->status().sent_to_dead, 1);
+  note(own_->status().dead_letters, {why, kit_.pid, to, static_cast<shm::RecordKind>(kind), type_id, {}, std::move(text), wall_clock()});
+}
+
+/// An answer that nobody waits for, or not any more.
+void Runtime::drop_answer(const Message& answer) {
+  note(own_->status().dead_letters, {shm::Drop::late_reply, answer.from(), kit_.pid, static_cast<shm::RecordKind>(answer.kind()),
+                                     answer.type_id(), {}, {}, wall_clock()});
+}
+
+/// What was written to a dead one's channel after the broker had looked what was unread in it. It is our own memory.
+void Runtime::count_late(const OutChannel& channel, std::uint64_t counted) {
+  if (counted % shm::k_line != 0 || counted > channel.writer.position()) return;
+  shm::RingReader behind = channel.writer.observer(counted);
+  shm::RecordHeader header, last{};
+  std::uint64_t messages = 0;
+  for (; behind.position() < channel.writer.position() && behind.look(header) == shm::RingReader::Look::record; ++messages) {
+    last = header;
+    behind.pass(header);
+  }
+  if (messages == 0) return;
+  count(own_->status().dead_letters, shm::Drop::late, channel.peer->pid, messages - 1);
+  note(own_->status().dead_letters, {shm::Drop::late, kit_.pid, channel.peer->pid, static_cast<shm::RecordKind>(last.kind),
+                                     last.type_id, {}, {}, wall_clock()});
+}
+
 // ---- out -------------------------------------------------------------------------------------------------------------
 
 bool Runtime::send(Address to, ScratchLease& lease, std::uint64_t type_id, SendWait wait, Message::Kind kind,
                    std::uint64_t ref) {
   check();
-  const Pid target = resolve(to);
+  const Pid target = recipient(to, type_id, [&] { return summary_of(lease, type_id); });
   if (target == kit_.pid) {
     send_to_self(lease, type_id, kind, ref);
     return true;
@@ -37,11 +118,11 @@ bool Runtime::send(Address to, ScratchLease& lease, std::uint64_t type_id, SendW
   OutChannel* channel = outbox_.find(target);
   if (channel && directory_->alive(target) && try_send_once(*channel, lease, header, ref)) [[likely]] return true;
 
-  const Time deadline = wait.kind == SendWait::Kind::within ? sys::monotonic() + wait.limit : Time::max();
+  const Time deadline = wait.kind == SendWait::Kind::within ? sys::from_now(wait.limit) : Time::max();
   for (bool counted = false;;) {
-    if (!channel && directory_->alive(target)) channel = open_channel(target);
-    if (!channel || !directory_->alive(target)) {
-      add(own_->status().sent_to_dead, 1);
+    if (!channel && takes(target, kind)) channel = open_channel(target);
+    if (!channel || !takes(target, kind)) {
+      drop(target, kind, type_id, summary_of(lease, type_id));
       return true;
     }
     if (try_send_once(*channel, lease, header, ref)) return true;
@@ -55,58 +136,52 @@ bool Runtime::send_at_once(Address to, std::span<const NamedArgument> fields) {
   const std::uint64_t now = ticks();  // the processor takes its time for this, and can do the rest meanwhile
   check();
   const std::size_t words = plain_words(fields);
-  const Pid target = resolve(to);
+  const Pid target = recipient(to, capnp::typeId<wire::Mumsg>(), [&] { return summary_of(fields); });
   const Claimed claimed = words ? claim_at_once(target, words) : Claimed();
   if (!claimed.body) return false;
   write_plain(claimed.body, fields);
-  commit_at_once(claimed, target, capnp::typeId<wire::Mumsg>(), words, now);
+  commit_at_once(claimed, header_for(target, capnp::typeId<wire::Mumsg>(), Message::Kind::message, 0), words, now);
   return true;
 }
 
 bool Runtime::send_flat(Address to, std::span<const std::uint64_t> words, std::uint64_t type_id, SendWait wait) {
   const std::uint64_t now = ticks();
   check();
-  const Pid target = resolve(to);
+  const Pid target = recipient(to, type_id, [] { return std::string(); });
   if (const Claimed claimed = claim_at_once(target, 1 + words.size()); claimed.body) [[likely]] {
     const std::uint64_t root = wire::struct_pointer(0, words.size(), 0);
     std::memcpy(claimed.body, &root, 8);
-    for (std::size_t i = 0; i < words.size(); ++i) std::memcpy(claimed.body + 8 + 8 * i, &words[i], 8);
-    commit_at_once(claimed, target, type_id, 1 + words.size(), now);
+    shm::copy_in(claimed.body + 8, reinterpret_cast<const std::byte*>(words.data()), words.size());
+    commit_at_once(claimed, header_for(target, type_id, Message::Kind::message, 0), 1 + words.size(), now);
     return true;
   }
-  struct Lease {
-    Runtime& runtime;
-    ScratchLease* scratch = runtime.lease();
-    ~Lease() { runtime.give_back(scratch); }
-  } lease{*this};
-  auto copy = lease.scratch->builder().initRoot<capnp::AnyPointer>().initAsAnyStruct(static_cast<std::uint16_t>(words.size()), 0);
+  const Lease scratch(*this);
+  auto copy = scratch->builder().initRoot<capnp::AnyPointer>().initAsAnyStruct(static_cast<std::uint16_t>(words.size()), 0);
   std::memcpy(copy.getDataSection().begin(), words.data(), words.size_bytes());
-  return send(target, *lease.scratch, type_id, wait, Message::Kind::message, 0);
+  return send(target, *scratch, type_id, wait, Message::Kind::message, 0);
 }
 
-Runtime::Claimed Runtime::claim_at_once(Pid to, std::size_t words) {
-  OutChannel* channel = outbox_.find(to);
-  if (!channel || words > shm::max_record_words(channel->ring_size) || !directory_->alive(to)) return {};
-  const std::uint64_t position = channel->writer.position();
-  return {channel, channel->writer.claim(words), position};
-}
-
-void Runtime::commit_at_once(const Claimed& claimed, Pid to, std::uint64_t type_id, std::size_t words,
-                             std::uint64_t now) {
-  shm::RecordHeader header = header_for(to, type_id, Message::Kind::message, 0);
-  header.timestamp = stamp(now);
-  shm::RingWriter& writer = claimed.channel->writer;
-  writer.commit(header, words);
-  sent(*claimed.channel, writer.position() - claimed.position);
-}
-
-shm::RecordHeader Runtime::header_for(Pid to, std::uint64_t type_id, Message::Kind kind, std::uint64_t ref) const {
-  shm::RecordHeader header{};
-  header.kind = static_cast<std::uint8_t>(kind);
-  header.flags = ref ? shm::k_flag_reference : 0;
-  header.target = static_cast<std::uint16_t>(to.incarnation());
-  header.type_id = type_id;
-  return header;
+bool Runtime::send_bytes(Address to, std::span<const std::byte> bytes, SendWait wait) {
+  const std::uint64_t now = ticks();
+  check();
+  if (bytes.size() > k_most_bytes) throw MessageTooLarge("bytes that are more than Cap'n Proto can carry as one");
+  constexpr std::uint64_t type_id = k_byte_message;
+  const Pid target = recipient(to, type_id, [] { return std::string(); });
+  const std::size_t words = 2 + (bytes.size() + 7) / 8;
+  if (const Claimed claimed = claim_at_once(target, words); claimed.body) [[likely]] {
+    const std::uint64_t pointers[] = {wire::struct_pointer(0, 0, 1), wire::list_pointer(0, wire::k_bytes, bytes.size())};
+    std::memcpy(claimed.body, pointers, sizeof pointers);
+    std::byte* last = claimed.body + 8 * (words - 1);
+    if (bytes.size() % 8) std::memset(last, 0, 8);
+    shm::copy_in(claimed.body + sizeof pointers, bytes.data(), bytes.size() / 8);
+    for (std::size_t i = bytes.size() / 8 * 8; i < bytes.size(); ++i) last[i % 8] = bytes[i];
+    commit_at_once(claimed, header_for(target, type_id, Message::Kind::message, 0), words, now);
+    return true;
+  }
+  const Lease scratch(*this);
+  auto copy = scratch->builder().initRoot<wire::ByteMessage>().initBytes(static_cast<unsigned>(bytes.size()));
+  if (!bytes.empty()) std::memcpy(copy.begin(), bytes.data(), bytes.size());
+  return send(target, *scratch, type_id, wait, Message::Kind::message, 0);
 }
 
 bool Runtime::try_send_once(OutChannel& channel, ScratchLease& lease, shm::RecordHeader& header, std::uint64_t ref) {
@@ -114,14 +189,8 @@ bool Runtime::try_send_once(OutChannel& channel, ScratchLease& lease, shm::Recor
   const std::uint64_t before = channel.writer.position();
   if (!outbox_.write(channel, lease, header, ref)) return false;
   sent(channel, channel.writer.position() - before);
+  outbox_.settle(channel, lease);
   return true;
-}
-
-void Runtime::sent(OutChannel& channel, std::uint64_t bytes) {
-  channel.peer->wake(shm::Asleep::for_news);
-  shm::StatusBlock& status = own_->status();
-  add(status.messages_sent, 1);
-  add(status.bytes_sent, bytes);
 }
 
 /// Waits for a published cursor or a released block; meanwhile takes what arrives into the stash, so that two muprocs
@@ -146,7 +215,7 @@ bool Runtime::wait_for_room(Pid to, SendWait wait, Time deadline) {
         kit_.is_child ? -1 : lane_.fd(),
         [&] {
           return cursor.consumed.load(std::memory_order_acquire) != consumed ||
-                 cursor.released.load(std::memory_order_acquire) != released || !directory_->alive(to) || news();
+                 cursor.released.load(std::memory_order_acquire) != released || !directory_->lives(to) || news();
         },
         [&] { inbox_.publish_cursors(); });
     set(status.activity, shm::Activity::running);
@@ -210,98 +279,93 @@ void Runtime::wait_for_news(std::optional<Time> deadline) {
   set(own_->status().activity, shm::Activity::running);
 }
 
-std::optional<Message> Runtime::next_message() {
+/// The first notice that may be delivered now.
+std::optional<Message> Runtime::next_notice() {
+  settle_notices();
+  throw_if_ending();
+  auto notice = inbox_.take_notice();
+  return notice ? std::optional(make_notice(*notice)) : std::nullopt;
+}
+
+/// Empty when there is none. (Inline: every message passes here.)
+[[gnu::always_inline]] inline Message Runtime::next_in_order() {
   for (;;) {
-    if (!inbox_.notices().empty()) {
-      settle_notices();
-      throw_if_ending();
-      if (auto notice = inbox_.take_notice()) return make_notice(*notice);
-    }
+    if (!inbox_.notices().empty()) [[unlikely]]
+      if (auto notice = next_notice()) return *std::move(notice);
     InChannel* channel = inbox_.next_channel();
     // What the broker said before that record was written comes first: an exit signal of its sender, or a channel in
     // which an earlier message waits.
-    if (directory_live_->lane.load(std::memory_order_acquire) > lane_.received() && !lane_.closed()) {
+    if (const auto announced = directory_live_->lane.load(std::memory_order_acquire);
+        announced > lane_.received() && !lane_.closed()) [[unlikely]] {
+      lane_.pump_to(announced);
       hear_lane();
       throw_if_ending();
       continue;
     }
-    if (channel) {
-      auto message = inbox_.consume(*channel);
-      if (message && !route_reply(*message)) return message;
+    if (channel) [[likely]] {
+      const auto kind = static_cast<Message::Kind>(channel->head.kind);
+      // What may have to wait in a full stash stays where it is. An answer has its own place.
+      if (!is_reply(kind)) inbox_.require_room();
+      Message message(inbox_.consume(*channel));
+      const bool is_for_others = is_reply(kind) || router_;
+      if (message.envelope_ && !(is_for_others && route_reply(message))) return message;
       continue;
     }
     // A channel that was just found drained may have held a notice back.
-    if (inbox_.notices().empty() || !inbox_.notice_ready()) return std::nullopt;
+    if (inbox_.notices().empty() || !inbox_.notice_ready()) return {};
   }
 }
 
-/// Replies go to who waits for them and never to the mailbox: a late one is dropped.
+std::optional<Message> Runtime::next_message() {
+  Message message = next_in_order();
+  return message.envelope_ ? std::optional(std::move(message)) : std::nullopt;
+}
+
+/// Replies go to who waits for them and never to the mailbox: a late one is dropped. So do the router's messages.
 bool Runtime::route_reply(Message& message) {
-  if (message.kind() != Message::Kind::reply && message.kind() != Message::Kind::error) return false;
+  if (router_ && message.type_id() == routed_type_ && message.kind() == Message::Kind::message) {
+    ++routed_;
+    router_->deliver(kept(std::move(message)));
+    return true;
+  }
+  if (!is_reply(message.kind())) return false;
   const auto call = calls_.find(message.ref());
-  if (call != calls_.end() && call->second.target == message.from() && !call->second.reply) {
-    message = kept(std::move(message));
-    call->second.reply = std::move(message);
+  if (call == calls_.end() || call->second.target != message.from() || call->second.reply) {
+    drop_answer(message);
+    return true;
+  }
+  if (message.is<wire::HandedOver>()) {
+    call->second.target = Pid(message.as<wire::HandedOver>().getTo());
+    call->second.handed = true;
+    call->second.down.reset();
+  } else {
+    call->second.reply = message.ref() == awaited_ ? std::move(message) : kept(std::move(message));
   }
   return true;
 }
 
-/// Keeps a message beyond the pool that its contents were copied to.
 Message Runtime::kept(Message message) {
   return Message(compact(BodyPtr(static_cast<Body*>(message.envelope_.release()))));
 }
 
-/// When something is sent: later than all that this muproc has sent or received, so that what follows from a message is
-/// never taken for older. The time-stamp counter alone, read as fast as it can be, would not promise that.
-std::uint64_t Runtime::stamp(std::uint64_t now) {
-  // A sender's stamp from the future is a lie, and must not carry ours along; two cores' counters differ by less.
-  constexpr std::uint64_t k_honest = 100'000;
-  const std::uint64_t latest = inbox_.latest();
-  if (last_stamp_ < latest) last_stamp_ = latest;
-  last_stamp_ = now <= last_stamp_ && last_stamp_ - now < k_honest ? last_stamp_ + 1 : now;
-  return last_stamp_;
+/// For a message that was taken and that nobody wants now. Throws StashFull when it has filled the stash; it is in it.
+void Runtime::stash(Message message) {
+  const bool is_of_the_system = !message.from();
+  inbox_.keep(std::move(message));
+  if (!is_of_the_system) inbox_.require_room();
 }
 
 void Runtime::drain_to_stash() {
-  while (auto message = next_message()) inbox_.push(std::move(*message));
+  while (auto message = next_message()) stash(std::move(*message));
 }
 
-namespace {
-
-/// Tells tools, and the broker after a death, what is being handled.
-class Handling {
- public:
-  Handling(std::vector<const Message*>& stack, shm::StatusBlock& status, const Message& message, std::uint64_t timestamp)
-      : stack_(stack), status_(status) {
-    const std::size_t depth = stack.size();
-    if (depth < shm::k_max_in_hand) {
-      shm::InHand& at = status.in_hand[depth];
-      at.sender.store(message.from().bits(), std::memory_order_relaxed);
-      at.type_id.store(message.type_id(), std::memory_order_relaxed);
-      at.timestamp.store(timestamp, std::memory_order_relaxed);
-    }
-    stack_.push_back(&message);
-    status_.in_hand_depth.store(static_cast<std::uint32_t>(stack_.size()), std::memory_order_relaxed);
-  }
-  ~Handling() {
-    stack_.pop_back();
-    status_.in_hand_depth.store(static_cast<std::uint32_t>(stack_.size()), std::memory_order_relaxed);
-  }
-
- private:
-  std::vector<const Message*>& stack_;
-  shm::StatusBlock& status_;
-};
-
-}  // namespace
-
-void Runtime::run_clause(const ClauseTable::Entry& entry, Message message, void* result) {
-  const Handling handling(in_hand_, own_->status(), message, message.envelope().timestamp);
+inline void Runtime::run_clause(const ClauseTable::Entry& entry, Message& message, void* result) {
+  const InHand hand(*this, message);
   entry.run(entry.slot, message, result);
 }
 
 /// A message whose fields are not what their kinds say is reported here; its receiver drops it.
-Runtime::Match Runtime::match(const ClauseTable::Entry& entry, const Message& message) {
+inline Runtime::Match Runtime::match(const ClauseTable::Entry& entry, const Message& message) {
   try {
     return entry.match(entry.slot, message) ? Match::yes : Match::no;
   } catch (const kj::Exception& malformed) {
@@ -318,11 +382,20 @@ void Runtime::drop_malformed(const Message& message, const kj::Exception& malfor
 bool Runtime::receive(const ClauseTable& table, void* result) {
   if (table.after && table.after->count() < 0) throw std::invalid_argument("a negative time-out");
   check();
-  const auto deadline = table.after ? std::optional(sys::monotonic() + *table.after) : std::nullopt;
+  const auto deadline = table.after ? std::optional(sys::from_now(*table.after)) : std::nullopt;
   const auto choose = [&](const Message& message) -> std::pair<Match, std::size_t> {
     for (std::size_t i = 0; i < table.count; ++i)
       if (const Match found = match(table.entries[i], message); found != Match::no) return {found, i};
     return {Match::no, 0};
+  };
+  // A guard that throws has not taken the message that it looked at.
+  const auto choose_or_keep = [&](Message& message) {
+    try {
+      return choose(message);
+    } catch (...) {
+      inbox_.keep(std::move(message));
+      throw;
+    }
   };
   // What lies in the stash and has not been looked at: all of it at first, later what timers have put there meanwhile.
   std::uint64_t looked_at = 0;
@@ -333,7 +406,7 @@ bool Runtime::receive(const ClauseTable& table, void* result) {
       if (found == Match::no) continue;
       Message message = inbox_.take(here);
       if (found == Match::malformed) continue;
-      run_clause(table.entries[clause], std::move(message), result);
+      run_clause(table.entries[clause], message, result);
       return true;
     }
     looked_at = inbox_.pushed();
@@ -345,14 +418,16 @@ bool Runtime::receive(const ClauseTable& table, void* result) {
     if (inbox_.pushed() != looked_at && take_from_stash()) return true;
     bool everything_seen = true;
     unsigned pulled = 0;
-    while (auto message = next_message()) {
-      const bool too_late = time_was_up && message->from() && message->envelope().timestamp > *time_was_up;
-      const auto [found, clause] = choose(*message);
+    for (;;) {
+      Message message = next_in_order();
+      if (!message.envelope_) break;
+      const bool too_late = time_was_up && message.from() && message.envelope().timestamp > *time_was_up;
+      const auto [found, clause] = choose_or_keep(message);
       if (found == Match::yes) {
-        run_clause(table.entries[clause], std::move(*message), result);
+        run_clause(table.entries[clause], message, result);
         return true;
       }
-      if (found == Match::no) inbox_.push(std::move(*message));
+      if (found == Match::no) stash(std::move(message));
       looked_at = inbox_.pushed();
       if (too_late) return false;
       if (++pulled == 256) {  // timers and exit signals are due now and then, however much arrives
@@ -360,6 +435,7 @@ bool Runtime::receive(const ClauseTable& table, void* result) {
         break;
       }
     }
+    if (everything_seen) say_if_drained();
     const bool time_is_up = deadline && sys::monotonic() >= *deadline;
     if (time_is_up && everything_seen) return false;
     if (time_is_up && !time_was_up) time_was_up = sys::ticks(directory_->use_tsc());
@@ -370,7 +446,7 @@ bool Runtime::receive(const ClauseTable& table, void* result) {
 std::optional<Message> Runtime::receive_any(std::optional<Time> limit) {
   if (limit && limit->count() < 0) throw std::invalid_argument("a negative time-out");
   check();
-  const auto deadline = limit ? std::optional(sys::monotonic() + *limit) : std::nullopt;
+  const auto deadline = limit ? std::optional(sys::from_now(*limit)) : std::nullopt;
   for (;; check()) {
     if (!inbox_.stash().empty()) return inbox_.take(inbox_.stash().begin());
     if (auto message = next_message()) {
@@ -383,9 +459,19 @@ std::optional<Message> Runtime::receive_any(std::optional<Time> limit) {
       }
       return message;
     }
+    say_if_drained();
     if (deadline && sys::monotonic() >= *deadline) return std::nullopt;
     wait_for_news(deadline);
   }
+}
+
+/// All that had been sent is read, and nothing that was read waits for later: who drains us may go on.
+void Runtime::say_if_drained() {
+  if (drain_ != Drain::asked || in_hand_ || !inbox_.stash().empty() || !inbox_.notices().empty() || postponed_ > 0) return;
+  drain_ = Drain::told;
+  capnp::MallocMessageBuilder message;
+  message.initRoot<wire::ToBroker>().setDrained();
+  lane_.tell(message);
 }
 
 std::size_t Runtime::discard_all() {
@@ -407,39 +493,116 @@ std::uint64_t Runtime::begin_call(Address to, ScratchLease& lease, std::uint64_t
   check();
   const Pid target = resolve(to);
   const std::uint64_t ref = make_ref();
-  Call& call = calls_[ref];
+  Call& call = new_call(ref);
   call.target = target;
+  const std::uint64_t dropped = dropped_;
   try {
     send(target, lease, type_id, {}, Message::Kind::call, ref);
   } catch (...) {
-    calls_.erase(ref);
+    forget_call(ref);
     throw;
   }
-  if (!outbox_.find(target) && target != kit_.pid && !call.down) call.down = Reason::noproc();
+  const bool is_lost = dropped != dropped_ || (!outbox_.find(target) && target != kit_.pid);
+  if (is_lost && !call.down) call.down = Reason::noproc();
   return ref;
+}
+
+Runtime::Call& Runtime::new_call(std::uint64_t ref) {
+  if (!spare_call_) return calls_[ref];
+  spare_call_.key() = ref;
+  spare_call_.mapped() = {};
+  return calls_.insert(std::move(spare_call_)).position->second;
+}
+
+std::optional<std::size_t> Runtime::await_any(std::span<const std::uint64_t> refs, std::optional<Time> deadline) {
+  const auto first = [&](auto&& known) -> std::optional<std::size_t> {
+    for (std::size_t i = 0; i < refs.size(); ++i)
+      if (known(calls_[refs[i]])) return i;
+    return std::nullopt;
+  };
+  for (;; check()) {
+    for (;;) {
+      if (const auto found = first([](const Call& call) { return call.reply.has_value(); })) return found;
+      auto message = next_message();
+      if (!message) break;
+      stash(std::move(*message));
+    }
+    // What the dead had still sent was read by now: a reply, or that another one will give it.
+    const auto found = first([this](Call& call) {
+      if (call.handed) hear_of_end(call);
+      return call.reply || call.down;
+    });
+    if (found) return found;
+    if (deadline && sys::monotonic() >= *deadline) return std::nullopt;
+    wait_for_news(deadline);
+  }
+}
+
+/// Who has a channel to another hears of its end.
+void Runtime::hear_of_end(Call& call) {
+  call.handed = false;
+  if (call.target == kit_.pid || outbox_.find(call.target)) return;
+  if (!directory_->lives(call.target) || !open_channel(call.target)) call.down = Reason::noproc();
 }
 
 Runtime::Reply Runtime::await(std::uint64_t ref, std::optional<Time> deadline) {
   struct Spent {
-    std::map<std::uint64_t, Call>& calls;
-    std::uint64_t ref;
-    ~Spent() { calls.erase(ref); }
-  } spent{calls_, ref};
+    Runtime& runtime;
+    std::uint64_t ref, outer = std::exchange(runtime.awaited_, ref);
+    ~Spent() {
+      runtime.awaited_ = outer;
+      runtime.forget_call(ref);
+    }
+  } spent{*this, ref};
+  if (!await_any({&ref, 1}, deadline)) return {Reply::Outcome::timeout, {}, {}};
   Call& call = calls_[ref];
-  for (;; check()) {
-    while (!call.reply) {
-      auto message = next_message();
-      if (!message) break;
-      inbox_.push(std::move(*message));
-    }
-    if (call.reply) {
-      const bool error = call.reply->kind() == Message::Kind::error;
-      return {error ? Reply::Outcome::error : Reply::Outcome::value, std::move(*call.reply), {}};
-    }
-    if (call.down) return {Reply::Outcome::down, {}, *call.down};
-    if (deadline && sys::monotonic() >= *deadline) return {Reply::Outcome::timeout, {}, {}};
-    wait_for_news(deadline);
+  if (!call.reply) return {Reply::Outcome::down, {}, *call.down};
+  const bool error = call.reply->kind() == Message::Kind::error;
+  return {error ? Reply::Outcome::error : Reply::Outcome::value, std::move(*call.reply), {}};
+}
+
+// ---- routing ---------------------------------------------------------------------------------------------------------
+
+void Runtime::route(std::uint64_t type_id, Router* router) {
+  if (router && router_) throw std::logic_error("this muproc has a router of messages already");
+  router_ = router;
+  routed_type_ = type_id;
+  unrouted_ends_.clear();
+  if (!router) return;
+  auto& stash = inbox_.stash();
+  for (auto at = stash.begin(); at != stash.end();) {
+    const auto here = at++;
+    if (here->type_id() != type_id || here->kind() != Message::Kind::message) continue;
+    Message message = inbox_.take(here);
+    route_reply(message);
   }
+}
+
+bool Runtime::reaches(Pid peer) {
+  const auto is_peer = [&](const auto& end) { return end.first == peer; };
+  return peer == kit_.pid || outbox_.find(peer) ||
+         std::any_of(unrouted_ends_.begin(), unrouted_ends_.end(), is_peer);  // it comes after what the dead had sent
+}
+
+/// True when something was the router's.
+bool Runtime::take_in_routed() {
+  const std::uint64_t before = routed_;
+  drain_to_stash();
+  for (const auto& [peer, reason] : std::exchange(unrouted_ends_, {})) {
+    ++routed_;
+    router_->ended(peer, reason);
+  }
+  return routed_ != before;
+}
+
+void Runtime::wait_for_routed(std::optional<Time> deadline) {
+  check();
+  const std::uint64_t pushed = inbox_.pushed();
+  if (take_in_routed() || inbox_.pushed() != pushed || router_->has_work()) return;
+  if (deadline && sys::monotonic() >= *deadline) return;
+  wait_for_news(deadline);
+  check();
+  take_in_routed();
 }
 
 }  // namespace muproc::detail

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "sys/clock.hpp"
 #include "wire/mumsg.capnp.h"
@@ -26,8 +27,8 @@ Inbox::Inbox(std::shared_ptr<shm::OwnSegment> own, const shm::DirectoryView& dir
              std::uint64_t stash_limit, Hooks hooks)
     : own_(std::move(own)), directory_(directory), self_(self), stash_limit_(stash_limit), hooks_(std::move(hooks)) {}
 
-void Inbox::open(std::uint32_t cursor, std::shared_ptr<Peer> peer, std::uint64_t ring_offset, std::uint32_t ring_size,
-                 std::uint64_t secret) {
+void Inbox::open(std::uint32_t cursor, std::shared_ptr<Peer> peer, Pid speaker, std::uint64_t ring_offset,
+                 std::uint32_t ring_size, std::uint64_t secret, std::uint64_t copy_limit) {
   if (cursor >= shm::k_max_channels || ring_offset % sys::k_page != 0 || ring_offset < shm::k_rings_offset ||
       ring_size < shm::k_min_ring || ring_size > shm::k_max_ring || (ring_size & (ring_size - 1)) != 0 ||
       ring_offset > shm::k_arena_offset - ring_size)
@@ -37,6 +38,8 @@ void Inbox::open(std::uint32_t cursor, std::shared_ptr<Peer> peer, std::uint64_t
   channel->own = own_;
   channel->reader = shm::RingReader(peer->segment.at(ring_offset), ring_size, secret, &own_->cursor(cursor).consumed);
   channel->peer = std::move(peer);
+  channel->copy_limit = copy_limit;
+  channel->speaker = speaker;
   channels_.push_back(std::move(channel));
 }
 
@@ -54,11 +57,20 @@ void Inbox::sender_died(Pid pid) {
 // ---- notices ---------------------------------------------------------------------------------------------------------
 
 bool Inbox::deliverable(const Notice& notice) {
+  const bool is_of_a_death = notice.kind != Notice::Kind::exit_signal && !notice.stamp;
+  if (is_of_a_death) return all_read_from(notice.pid);
   InChannel* channel = channel_from(notice.pid);
   if (!channel || channel->closed) return true;
-  const bool drained = !look(*channel);
-  if (notice.kind == Notice::Kind::terminated) return drained;  // the dead write no more: empty is empty for good
-  return !notice.position || channel->reader.position() >= *notice.position || (channel->sender_dead && drained);
+  if (notice.stamp) return !look(*channel) || channel->head.timestamp > notice.stamp;
+  return !notice.position || channel->reader.position() >= *notice.position || (channel->sender_dead && !look(*channel));
+}
+
+/// The dead write no more: empty is empty for good. Its Senders were threads of the same process.
+bool Inbox::all_read_from(Pid speaker) {
+  return std::none_of(channels_.begin(), channels_.end(), [&](const auto& channel) {
+    const bool is_its_own = channel->speaker == speaker || channel->peer->pid == speaker;
+    return is_its_own && !channel->closed && look(*channel);
+  });
 }
 
 std::optional<Notice> Inbox::take_notice() {
@@ -77,21 +89,10 @@ bool Inbox::notice_ready() {
 
 // ---- channels --------------------------------------------------------------------------------------------------------
 
-bool Inbox::look(InChannel& channel) {
-  if (channel.has_head || channel.closed || !channel.reader.anything()) return channel.has_head;
-  switch (channel.reader.look(channel.head)) {
-    case shm::RingReader::Look::nothing: return false;
-    case shm::RingReader::Look::record:
-      channel.has_head = true;
-      channel.seen_in_pass = pass_;
-      return true;
-    case shm::RingReader::Look::malformed:
-      hooks_.corrupt(channel, channel.reader.position(), "a record header that cannot be");
-      channel.closed = true;
-      add(own_->status().malformed, 1);
-      return false;
-  }
-  return false;
+void Inbox::refuse(InChannel& channel, std::uint64_t position, const std::string& why) {
+  hooks_.corrupt(channel, position, why);
+  channel.closed = true;
+  add(own_->status().malformed, 1);
 }
 
 bool Inbox::ready() {
@@ -108,69 +109,114 @@ bool Inbox::is_older(InChannel& a, InChannel& b) {
   return a.head.timestamp < b.head.timestamp;
 }
 
-InChannel* Inbox::next_channel() {
-  for (;;) {
-    if (some_dead_) drop_drained();
-    ++pass_;
-    InChannel* oldest = nullptr;
-    for (const auto& channel : channels_)
-      if (look(*channel) && (!oldest || is_older(*channel, *oldest))) oldest = channel.get();
-    // Seen in this very pass: an earlier one may have become visible in a channel that was already passed.
-    if (oldest && oldest->seen_in_pass == pass_ && channels_.size() > 1) continue;
-    return oldest;
+void Inbox::take_head(InChannel& channel) {
+  channel.has_head = false;
+  const auto at = std::find(heads_.begin(), heads_.end(), &channel);
+  *at = heads_.back();
+  heads_.pop_back();
+  taken_from_ = &channel;
+}
+
+InChannel* Inbox::oldest_head() {
+  InChannel* oldest = nullptr;
+  for (InChannel* channel : heads_)
+    if (!oldest || is_older(*channel, *oldest)) oldest = channel;
+  return oldest;
+}
+
+/// What is there now is settled afterwards: whatever came before it, in any channel, was there too and is seen. Of a long row
+/// of records in one channel, so many at a time.
+void Inbox::look_at_all() {
+  constexpr unsigned k_most = 32;
+  shm::RecordHeader header;
+  for (InChannel* channel : heads_) {
+    shm::RingReader ahead = channel->reader.ahead();
+    ahead.pass(channel->head);
+    for (unsigned n = 0; n < k_most && ahead.look(header) == shm::RingReader::Look::record; ++n) ahead.pass(header);
+    channel->settled_to = ahead.position();
+  }
+  for (const auto& channel : channels_) look(*channel);
+}
+
+InChannel* Inbox::next_of_many() {
+  if (some_dead_) drop_drained();
+  if (taken_from_) look(*std::exchange(taken_from_, nullptr));
+  for (bool looked = false;; looked = true) {
+    InChannel* oldest = oldest_head();
+    if (oldest && oldest->reader.position() < oldest->settled_to) return oldest;
+    if (looked && !oldest) return nullptr;
+    look_at_all();
   }
 }
 
 std::optional<Message> Inbox::pull() {
   while (InChannel* channel = next_channel())
-    if (auto message = consume(*channel)) return message;
+    if (auto body = consume(*channel)) return Message(std::move(body));
   return std::nullopt;
 }
 
-std::optional<Message> Inbox::consume(InChannel& channel) {
-  const std::uint64_t position = channel.reader.position();
-  channel.has_head = false;
+BodyPtr Inbox::consume(InChannel& channel) {
+  take_head(channel);
   BodyPtr body;
-  if (channel.head.target == static_cast<std::uint16_t>(self_.incarnation())) {
-    std::string why_not;
-    body = read_record(channel, why_not);
-    if (!body) {
-      hooks_.corrupt(channel, position, why_not);
-      channel.closed = true;
-      add(own_->status().malformed, 1);
-      return std::nullopt;
-    }
+  if (channel.head.target == static_cast<std::uint16_t>(self_.incarnation())) [[likely]] {
+    body = read_record(channel);
+    if (!body) [[unlikely]] return nullptr;
   }
-  if (channel.reader.advance(channel.head)) channel.peer->wake(shm::Asleep::for_room);
-  if (!body) return std::nullopt;
+  const bool is_published = channel.reader.advance(channel.head);
+  own_->position(channel.index).store(channel.reader.position(), std::memory_order_relaxed);
+  if (is_published) channel.peer->wake(shm::Asleep::for_room);
+  if (!body) [[unlikely]] return body;
   latest_ = std::max(latest_, channel.head.timestamp);
-  add(own_->status().messages_received, 1);
-  add(own_->status().bytes_received, body->bytes());
-  return Message(std::move(body));
+  shm::StatusBlock& status = own_->status();
+  add(status.messages_received, 1);
+  add(status.bytes_received, body->bytes());
+  return body;
 }
 
-/// Copies the record out and opens it; null, with the reason, when it is malformed.
-BodyPtr Inbox::read_record(InChannel& channel, std::string& why_not) {
+/// Copies the record out and opens it; null when it is malformed, which is known to the broker then.
+inline BodyPtr Inbox::read_record(InChannel& channel) {
+  try {
+    if (channel.head.flags) return read_other_record(channel);
+    BodyPtr body = copy_record(channel, channel.reader.body(), channel.head.words);
+    body->open();
+    // Of a large mumsg a clause looks only at what it uses; everything else is looked at before it is handed on.
+    if (channel.head.type_id != capnp::typeId<wire::Mumsg>()) body->check();
+    return body;
+  } catch (const kj::Exception& malformed) {
+    refuse(channel, channel.reader.position(), std::string("contents that are no message: ") + malformed.getDescription().cStr());
+  } catch (const std::exception& malformed) {
+    refuse(channel, channel.reader.position(), malformed.what());
+  }
+  return nullptr;
+}
+
+inline BodyPtr Inbox::copy_record(const InChannel& channel, const std::byte* from, std::size_t words) {
+  BodyPtr body = pool_.take(words);
+  shm::copy_out(reinterpret_cast<std::byte*>(body->own.get()), from, words);
+  add(own_->status().bytes_copied_in, words * 8);
+  body->from = From(channel.speaker);
+  body->kind = static_cast<Message::Kind>(channel.head.kind);
+  body->type_id = channel.head.type_id;
+  body->ref = 0;
+  body->timestamp = channel.head.timestamp;
+  body->first_words = words;
+  return body;
+}
+
+/// One with a reference, or with memory of its sender's.
+BodyPtr Inbox::read_other_record(InChannel& channel) {
   const shm::RecordHeader& head = channel.head;
   const std::byte* from = channel.reader.body();
   std::size_t words = head.words;
   std::uint64_t ref = 0;
   if (head.flags & shm::k_flag_reference) {
-    if (words < 1) return why_not = "a record without its reference", nullptr;
+    if (words < 1) throw Error("a record without its reference");
     std::memcpy(&ref, from, 8);
     from += 8;
     --words;
   }
-  BodyPtr body = pool_.take(words);
-  std::memcpy(body->own.get(), from, words * 8);
-  add(own_->status().bytes_copied_in, words * 8);
-  body->from = From(channel.peer->pid);
-  body->kind = static_cast<Message::Kind>(head.kind);
-  body->type_id = head.type_id;
+  BodyPtr body = copy_record(channel, from, words);
   body->ref = ref;
-  body->timestamp = head.timestamp;
-  body->first_words = words;
-  // Of a large mumsg a clause looks only at what it uses; everything else is looked at before it is handed on.
   try {
     if (head.flags & shm::k_flag_large) {
       body->channel = channels_[static_cast<std::size_t>(
@@ -181,14 +227,9 @@ BodyPtr Inbox::read_record(InChannel& channel, std::string& why_not) {
     }
     body->open();
     if (head.type_id != capnp::typeId<wire::Mumsg>()) body->check();
-  } catch (const kj::Exception& malformed) {
-    why_not = std::string("contents that are no message: ") + malformed.getDescription().cStr();
-  } catch (const std::exception& malformed) {
-    why_not = malformed.what();
-  }
-  if (!why_not.empty()) {
+  } catch (...) {
     body->channel.reset();  // the block stays in flight: its sender will be ended, and its memory with it
-    return nullptr;
+    throw;
   }
   return body;
 }
@@ -224,6 +265,26 @@ void Inbox::read_large(InChannel& channel, Body& body, std::size_t body_words) {
   body.first_words = body_words - table_words;
   body.first_is_further = body.first_words == 0;
   std::memmove(body.own.get(), body.own.get() + table_words, body.first_words * 8);
+  if (channel.copy_limit) copy_large(channel, body);
+}
+
+/// Nothing that is looked at from here on can be changed by its sender any more; the block is given back at once.
+void Inbox::copy_large(const InChannel& channel, Body& body) {
+  std::uint64_t words = 0;
+  for (const auto& segment : body.further) words += segment.size();  // at most 56 of less than 2^61: no overflow
+  if (words > channel.copy_limit / 8) throw Error("a large message that is larger than may be copied");
+  body.copy.reset(new capnp::word[words]);
+  capnp::word* to = body.copy.get();
+  for (auto& segment : body.further) {
+    std::memcpy(static_cast<void*>(to), segment.begin(), segment.size() * 8);
+    segment = {to, segment.size()};
+    to += segment.size();
+  }
+  add(own_->status().bytes_copied_in, words * 8);
+  body.channel->release_ticket(body.ticket);
+  channel.peer->wake(shm::Asleep::for_room);
+  body.channel.reset();
+  body.extents.clear();
 }
 
 void Inbox::drop_drained() {
@@ -241,11 +302,14 @@ void Inbox::drop_drained() {
 
 void Inbox::close(std::size_t index) {
   std::shared_ptr<InChannel> channel = std::move(channels_[index]);
+  if (channel->has_head) take_head(*channel);
+  if (taken_from_ == channel.get()) taken_from_ = nullptr;
   channels_.erase(channels_.begin() + static_cast<std::ptrdiff_t>(index));
   channel->closed = true;
   // Nobody reads the cursor now; the next sender that gets this row starts at 0.
   own_->cursor(channel->index).consumed.store(0, std::memory_order_release);
   own_->cursor(channel->index).released.store(0, std::memory_order_release);
+  own_->position(channel->index).store(0, std::memory_order_relaxed);
   hooks_.drained(*channel);
 }
 
@@ -264,13 +328,19 @@ void Inbox::count_stash() {
     status.stash_high_water.store(stash_bytes_, std::memory_order_relaxed);
 }
 
+void Inbox::say_full() const {
+  throw StashFull("the stash is full: " + std::to_string(stash_.size()) + " messages, " + std::to_string(stash_bytes_) +
+                  " bytes wait unmatched, the limit is " + std::to_string(stash_limit_));
+}
+
 void Inbox::push(Message message) {
-  const std::size_t bytes = cost(message.body());
   // A notice of the system is never lost for want of room.
-  if (message.from() && stash_bytes_ + bytes > stash_limit_)
-    throw StashFull("the stash is full: " + std::to_string(stash_.size()) + " messages, " +
-                    std::to_string(stash_bytes_) + " bytes wait unmatched, the limit is " +
-                    std::to_string(stash_limit_));
+  if (message.from() && stash_bytes_ + cost(message.body()) > stash_limit_) say_full();
+  keep(std::move(message));
+}
+
+void Inbox::keep(Message message) {
+  const std::size_t bytes = cost(message.body());
   BodyPtr body = compact(BodyPtr(static_cast<Body*>(message.envelope_.release())));
   if (!body) body.reset(new Body(0));
   body->stash_order = ++pushed_;

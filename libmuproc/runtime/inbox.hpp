@@ -3,8 +3,8 @@
 //
 // `pull` gives the next new message in an order that keeps causality: of all records that were visible before the last
 // complete look at all channels began, the one with the smallest timestamp. What a sender did before it sent is thus
-// never overtaken by what it sent. Notices about a sender wait until that sender's channel has been read to where the
-// notice speaks.
+// never overtaken by what it sent. One such look serves many messages, so it does not matter how many others could send.
+// Notices about a sender wait until that sender's channel has been read to where the notice speaks.
 #pragma once
 
 #include <cstdint>
@@ -24,14 +24,16 @@
 
 namespace muproc::detail {
 
-/// A notice of an end (`ref` 0: through a link), or an exit signal, that came over the lane.
+/// A notice of an end (`ref` 0: through a link), an exit signal, or a change in a watched group, that came over the lane.
 struct Notice {
-  enum class Kind { terminated, exit_signal } kind = Kind::terminated;
-  Pid pid;  // the dead; or the signal's sender
-  std::string name;
+  enum class Kind { terminated, exit_signal, joined, left } kind = Kind::terminated;
+  Pid pid;  // the dead; the signal's sender; who joined or left
+  std::string name;  // the dead one's; the group's
   Reason reason;
   std::uint64_t ref = 0;
   std::optional<std::uint64_t> position;  // of an exit signal: the sender's place in its channel to us
+  std::uint64_t stamp = 0;                // of a change that one made itself: when; what it had sent before comes first
+  std::uint64_t times = 0;                // of a change: how many joins it is
 };
 
 class Inbox {
@@ -48,8 +50,8 @@ class Inbox {
   Inbox(std::shared_ptr<shm::OwnSegment> own, const shm::DirectoryView& directory, Pid self, std::uint64_t stash_limit,
         Hooks hooks);
 
-  void open(std::uint32_t cursor, std::shared_ptr<Peer> peer, std::uint64_t ring_offset, std::uint32_t ring_size,
-            std::uint64_t secret);
+  void open(std::uint32_t cursor, std::shared_ptr<Peer> peer, Pid speaker, std::uint64_t ring_offset,
+            std::uint32_t ring_size, std::uint64_t secret, std::uint64_t copy_limit = 0);
   /// The kernel has reported this sender dead: its channel ends where it ends.
   void sender_died(Pid pid);
   InChannel* channel_from(Pid pid);
@@ -62,9 +64,13 @@ class Inbox {
   bool notice_ready();
 
   /// The channel whose record is the next to be consumed, or null.
-  InChannel* next_channel();
-  /// Nothing when its record was for another incarnation, or no message at all.
-  std::optional<Message> consume(InChannel& channel);
+  InChannel* next_channel() {
+    if (channels_.size() != 1 || some_dead_) return next_of_many();
+    InChannel& only = *channels_.front();
+    return look(only) ? &only : nullptr;
+  }
+  /// Null when its record was for another incarnation, or no message at all.
+  BodyPtr consume(InChannel& channel);
   /// The next message from a channel, or nothing now.
   std::optional<Message> pull();
   /// True when `pull` or `take_notice` may have something: a look at each channel, no system call.
@@ -75,8 +81,15 @@ class Inbox {
   // -- the stash
   using Stash = std::list<Message>;
   Stash& stash() { return stash_; }
-  /// Throws StashFull.
+  /// A message that can still be refused: throws StashFull when there is no room for it.
   void push(Message message);
+  /// One that was taken from its channel, or that the system sends: it has no other place, so it is kept whatever the
+  /// limit. The last one of them lies beyond it; `require_room` keeps further ones in their channels.
+  void keep(Message message);
+  /// Throws StashFull when the limit is exceeded.
+  void require_room() const {
+    if (stash_bytes_ > stash_limit_) [[unlikely]] say_full();
+  }
   /// How many were ever pushed: what a message's place in the stash counts in.
   std::uint64_t pushed() const { return pushed_; }
   /// The first that was pushed after so many had been.
@@ -91,13 +104,36 @@ class Inbox {
 
  private:
   bool deliverable(const Notice& notice);
-  bool look(InChannel& channel);
+  bool all_read_from(Pid speaker);
+  /// True when the channel's next record was seen; its header is in `head` then.
+  bool look(InChannel& channel) {
+    if (channel.has_head) return true;
+    if (channel.closed) return false;
+    switch (channel.reader.look(channel.head)) {
+      case shm::RingReader::Look::nothing: return false;
+      case shm::RingReader::Look::record:
+        channel.has_head = true;
+        heads_.push_back(&channel);
+        return true;
+      case shm::RingReader::Look::malformed: refuse(channel, channel.reader.position(), "a record header that cannot be");
+    }
+    return false;
+  }
+  void refuse(InChannel& channel, std::uint64_t position, const std::string& why);
+  void take_head(InChannel& channel);
+  InChannel* next_of_many();
+  InChannel* oldest_head();
+  void look_at_all();
   bool is_older(InChannel& a, InChannel& b);
-  BodyPtr read_record(InChannel& channel, std::string& why_not);
+  BodyPtr read_record(InChannel& channel);
+  BodyPtr copy_record(const InChannel& channel, const std::byte* from, std::size_t words);
+  BodyPtr read_other_record(InChannel& channel);
   void read_large(InChannel& channel, Body& body, std::size_t body_words);
+  void copy_large(const InChannel& channel, Body& body);
   void close(std::size_t index);
   void drop_drained();
   void count_stash();
+  [[noreturn]] void say_full() const;
 
   std::shared_ptr<shm::OwnSegment> own_;
   const shm::DirectoryView& directory_;
@@ -106,7 +142,8 @@ class Inbox {
   Hooks hooks_;
   BodyPool pool_;
   std::vector<std::shared_ptr<InChannel>> channels_;
-  std::uint64_t pass_ = 0;
+  std::vector<InChannel*> heads_;   // those with a head
+  InChannel* taken_from_ = nullptr;  // the last of them, whose next record nobody has looked for yet
   std::uint64_t now_ = 0;  // some time ago
   std::uint64_t latest_ = 0;
   bool some_dead_ = false;

@@ -1,6 +1,7 @@
 #include "runtime/lane.hpp"
 
 #include <muproc/self.hpp>
+#include <muproc/supervisor.hpp>
 #include <poll.h>
 
 #include "sys/error.hpp"
@@ -27,6 +28,10 @@ void Lane::hand_on(wire::Frame& frame) {
 
 void Lane::pump() {
   while (auto frame = socket_.receive()) hand_on(*frame);
+}
+
+void Lane::pump_to(std::uint64_t frames) {
+  for (pump(); received_ < frames && !closed(); pump()) wait_for(socket_.fd(), POLLIN);
 }
 
 void Lane::write_all() {
@@ -61,10 +66,16 @@ void throw_error(wire::Error::Reader error) {
     case wire::Error::Kind::NOPROC:
     case wire::Error::Kind::NOT_FOUND: throw NoSuchName(text);
     case wire::Error::Kind::START_FAILED: throw StartFailed(text, wire::read(error.getReason()));
+    case wire::Error::Kind::ALREADY_STARTED: throw ChildError(text, ChildError::Kind::already_started, Pid(error.getPid()));
+    case wire::Error::Kind::ALREADY_PRESENT: throw ChildError(text, ChildError::Kind::already_present);
+    case wire::Error::Kind::RUNNING: throw ChildError(text, ChildError::Kind::running);
+    case wire::Error::Kind::RESTARTING: throw ChildError(text, ChildError::Kind::restarting);
     case wire::Error::Kind::FAILED:
     case wire::Error::Kind::PERMISSION:
     case wire::Error::Kind::LIMIT:
-    case wire::Error::Kind::VERSION: break;
+    case wire::Error::Kind::TIMEOUT:
+    case wire::Error::Kind::VERSION:
+    case wire::Error::Kind::BAD_CONFIG: break;
   }
   throw Error(text);
 }

@@ -31,6 +31,8 @@ class Lane {
 
   /// Hands on all frames that are there.
   void pump();
+  /// Hands on so many frames, counted from the first: waits for those that the broker has not been able to write yet.
+  void pump_to(std::uint64_t frames);
   /// Sends without waiting for a reply.
   void tell(capnp::MessageBuilder& message);
   /// Sends and waits for the reply, handing on what comes before it. Throws ExitSignal{broker_lost} when the broker has

@@ -40,7 +40,12 @@ struct FieldReading {
         to.kind_ = K::pid;
         to.bits_ = from.getPid();
         return;
-      case wire::Field::DATA: composite(to, K::data); return;
+      case wire::Field::DATA: {
+        const auto bytes = from.getData().asChars();
+        to.kind_ = K::data;
+        to.text_ = {bytes.begin(), bytes.size()};
+        return;
+      }
       case wire::Field::LIST: composite(to, K::list); return;
       case wire::Field::MUMSG: composite(to, K::mumsg); return;
       case wire::Field::STRUCTURE: composite(to, K::structure); return;
@@ -124,6 +129,11 @@ std::uint64_t FieldView::structure_type() const {
   return kind_ == Value::Kind::structure ? FieldReading::field(*this).getStructure().getTypeId() : 0;
 }
 
+capnp::AnyPointer::Reader FieldView::structure() const {
+  if (kind_ != Value::Kind::structure) return {};
+  return FieldReading::field(*this).getStructure().getContents();
+}
+
 namespace {
 
 /// Which of so many fields has the key; `size` when none has. Senders mostly name the fields in the order in which they
@@ -139,12 +149,13 @@ unsigned find_key(std::uint64_t key, unsigned likely, unsigned size, const KeyOf
 }  // namespace
 
 bool MumsgView::find_all(const std::uint64_t* keys, FieldView* fields, unsigned count) const {
-  if (const auto words = words_ ? wire::FieldWords::of(words_) : std::nullopt) {
+  if (fields_.first) {
+    const wire::FieldWords words(fields_);
     unsigned i = 0;
     for (; i < count; ++i) {
-      const unsigned at = find_key(keys[i], i, words->size(), [&](unsigned n) { return words->key(n); });
-      if (at == words->size()) return false;
-      if (!FieldReading::read(fields[i], *words, at)) break;
+      const unsigned at = find_key(keys[i], i, words.size(), [&](unsigned n) { return words.key(n); });
+      if (at == words.size()) return false;
+      if (!FieldReading::read(fields[i], words, at)) break;
     }
     if (i == count) return true;
   }
@@ -177,12 +188,23 @@ bool Message::is_mumsg() const { return type_id() == capnp::typeId<wire::Mumsg>(
 
 MumsgView Message::mumsg() const {
   if (!is_mumsg()) throw ValueError("the message is no mumsg");
-  const detail::Envelope& contents = envelope();
+  return detail::Runtime::request_fields(*this);
+}
+
+MumsgView detail::Runtime::request_fields(const Message& request) {
+  const Envelope& contents = request.envelope();
   if (!contents.words) return MumsgView(contents.large_root.getAs<capnp::AnyStruct>());
-  return MumsgView(capnp::AnyStruct::Reader(contents.structure), contents.words);
+  return MumsgView(capnp::AnyStruct::Reader(contents.structure), contents.fields);
 }
 
 detail::Body* Message::body() const { return static_cast<detail::Body*>(envelope_.get()); }
+
+static_assert(detail::k_byte_message == capnp::typeId<wire::ByteMessage>());
+
+std::span<const std::byte> Message::other_bytes() const {
+  const auto bytes = as<wire::ByteMessage>().getBytes();
+  return {reinterpret_cast<const std::byte*>(bytes.begin()), bytes.size()};
+}
 
 void Message::check_large() const { body()->check(); }
 

@@ -27,10 +27,11 @@ kj::ArrayPtr<capnp::word> ScratchBuilder::allocateSegment(unsigned minimum_words
   scratch_ = nullptr;
   // Each block as large as all before it, so that a message of any shape has few segments.
   std::size_t so_far = k_first_block;
-  for (const auto& block : blocks_) so_far += block.bytes;
+  auto& blocks = made_blocks().blocks;
+  for (const auto& block : blocks) so_far += block.bytes;
   const std::size_t needed = std::size_t{minimum_words} * sizeof(capnp::word);
-  blocks_.push_back(outbox_.allocate(std::max(needed, std::min(so_far, std::size_t{1} << 30))));
-  const shm::Block& block = blocks_.back();
+  blocks.push_back(outbox_.allocate(std::max(needed, std::min(so_far, std::size_t{1} << 30))));
+  const shm::Block& block = blocks.back();
   return {reinterpret_cast<capnp::word*>(block.data), block.bytes / sizeof(capnp::word)};
 }
 
@@ -101,11 +102,11 @@ void ScratchLease::clear() noexcept {
   const std::size_t end = segments[0].size();
   words_[0] = {};
   std::memset(&words_[begin_], 0, (end - begin_) * sizeof(capnp::word));
-  if (segments.size() == 1 && end <= k_wander && builder_->blocks().empty() && !builder_->moved_first) {
+  if (segments.size() == 1 && end <= k_wander && !builder_->blocks() && !builder_->moved_first) {
     begin_ = end;
     return;
   }
-  outbox_.release(builder_->blocks());
+  outbox_.let_go(builder_->blocks());
   builder_.emplace(outbox_, kj::arrayPtr(words_.get(), k_words));
   begin_ = 1;
 }
@@ -123,21 +124,30 @@ void Outbox::give_back(ScratchLease* lease) noexcept {
 }
 
 shm::Block Outbox::allocate(std::size_t bytes) {
-  if (auto block = arena_.allocate(bytes)) return *block;
-  for (const auto& channel : by_slot_)
-    if (channel) reclaim(*channel);
-  if (auto block = arena_.allocate(bytes)) return *block;
-  auto [number, memory] = hooks_.new_extent(shm::Arena::extent_size_for(bytes));
-  arena_.add_extent(number, std::move(memory));
-  if (auto block = arena_.allocate(bytes)) return *block;
-  throw MessageTooLarge("no memory for a block of " + std::to_string(bytes) + " bytes");
+  std::optional<shm::Block> block = arena_.allocate(bytes);
+  if (!block) {
+    reclaim_all();
+    block = arena_.allocate(bytes);
+  }
+  if (!block) {
+    auto [number, memory] = hooks_.new_extent(shm::Arena::extent_size_for(bytes));
+    arena_.add_extent(number, std::move(memory));
+    block = arena_.allocate(bytes);
+  }
+  if (!block) throw MessageTooLarge("no memory for a block of " + std::to_string(bytes) + " bytes");
+  count_blocks();
+  return *block;
 }
 
-void Outbox::release(std::vector<shm::Block>& blocks) noexcept {
-  for (const auto& block : blocks)
+void Outbox::let_go(std::shared_ptr<LargeBlocks>& held) noexcept {
+  const std::shared_ptr<LargeBlocks> blocks = std::move(held);
+  if (!blocks || blocks.use_count() > 1) return;
+  for (const auto& block : blocks->blocks)
     if (const auto empty = arena_.release(block)) hooks_.drop_extent(*empty);
-  blocks.clear();
+  count_blocks();
 }
+
+void Outbox::count_blocks() { own_->status().arena_blocks.store(arena_.blocks(), std::memory_order_relaxed); }
 
 // ---- channels --------------------------------------------------------------------------------------------------------
 
@@ -172,7 +182,7 @@ OutChannel& Outbox::open(std::shared_ptr<Peer> peer, std::size_t offset, std::si
 void Outbox::close(Pid to) {
   OutChannel* channel = find(to);
   if (!channel) return;
-  for (auto& blocks : channel->blocks) release(blocks);
+  for (auto& blocks : channel->blocks) let_go(blocks);
   give_back_ring(channel->ring_offset, channel->ring_size);
   by_slot_[to.slot()].reset();
 }
@@ -185,8 +195,13 @@ void Outbox::reclaim(OutChannel& channel) {
     const auto ticket = static_cast<unsigned>(std::countr_zero(done));
     channel.phase ^= std::uint64_t{1} << ticket;
     channel.in_flight &= ~(std::uint64_t{1} << ticket);
-    release(channel.blocks[ticket]);
+    let_go(channel.blocks[ticket]);
   }
+}
+
+void Outbox::reclaim_all() {
+  for (const auto& channel : by_slot_)
+    if (channel) reclaim(*channel);
 }
 
 // ---- writing ---------------------------------------------------------------------------------------------------------
@@ -208,14 +223,15 @@ bool Outbox::write(OutChannel& channel, ScratchLease& lease, const shm::RecordHe
 
 bool Outbox::write_large(OutChannel& channel, ScratchLease& lease, shm::RecordHeader header, std::uint64_t ref) {
   check_size(lease);
-  reclaim(channel);
+  if (!~channel.in_flight) reclaim(channel);
   const std::uint64_t free_tickets = ~channel.in_flight;
   if (!free_tickets) return false;
   const auto ticket = static_cast<std::uint32_t>(std::countr_zero(free_tickets));
 
   ScratchBuilder& builder = lease.builder();
   auto segments = builder.getSegmentsForOutput();
-  auto& blocks = builder.blocks();
+  LargeBlocks& large = builder.made_blocks();
+  auto& blocks = large.blocks;
   // The first segment is scratch memory, with what was sent before and is zero now.
   std::span<const std::byte> first = bytes_of(segments[0]);
   shm::LargeSegment table[shm::k_max_large_segments];
@@ -248,15 +264,20 @@ bool Outbox::write_large(OutChannel& channel, ScratchLease& lease, shm::RecordHe
   const std::size_t ref_words = header.flags & shm::k_flag_reference ? 1 : 0;
   const std::span<const std::byte> parts[] = {std::as_bytes(std::span(&ref, ref_words)), std::as_bytes(std::span(&head, 1)),
                                               std::as_bytes(std::span(table, count)), first};
-  for (const auto& block : blocks) shm::Arena::protect(block);
   if (!channel.writer.write(header, parts)) return false;
   // Dying here loses nothing: the receiver has the record, and the memory lives until it has read it.
   channel.in_flight |= std::uint64_t{1} << ticket;
   shm::AtomicU64& large_sent = own_->status().large_sent;
   large_sent.store(large_sent.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-  channel.blocks[ticket] = std::move(blocks);
-  blocks.clear();
+  channel.blocks[ticket] = builder.blocks();
   return true;
+}
+
+void Outbox::settle(OutChannel& channel, ScratchLease& lease) {
+  reclaim(channel);
+  const std::shared_ptr<LargeBlocks>& large = lease.builder().blocks();
+  if (!large) return;
+  for (; large->read_only < large->blocks.size(); ++large->read_only) shm::Arena::protect(large->blocks[large->read_only]);
 }
 
 void Outbox::check_size(ScratchLease& lease) const {

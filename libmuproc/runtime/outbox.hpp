@@ -1,8 +1,8 @@
 // Everything that goes out from this muproc: scratch memory and arena in which messages are built, and the channels.
 //
 // A small message is built in scratch memory that stays hot in the cache and is copied into the ring; what does not fit
-// there goes on in the arena, whose blocks are never copied: the record refers to them. Blocks in flight are read-only
-// until their receiver releases them or is reported dead by the kernel.
+// there goes on in the arena, whose blocks are never copied: the record refers to them. Blocks in flight are read-only,
+// from the moment after they were handed over until their receiver releases them or is reported dead by the kernel.
 #pragma once
 
 #include <capnp/message.h>
@@ -30,14 +30,19 @@ class ScratchBuilder : public capnp::MessageBuilder {
  public:
   ScratchBuilder(Outbox& outbox, kj::ArrayPtr<capnp::word> scratch) : outbox_(outbox), scratch_(scratch) {}
   kj::ArrayPtr<capnp::word> allocateSegment(unsigned minimum_words) override;
-  std::vector<shm::Block>& blocks() { return blocks_; }
+  /// Null while everything is in scratch memory.
+  std::shared_ptr<LargeBlocks>& blocks() { return blocks_; }
+  LargeBlocks& made_blocks() {
+    if (!blocks_) blocks_ = std::make_shared<LargeBlocks>();
+    return *blocks_;
+  }
   /// The block that the first segment was copied to, once it was found too large for its receiver's ring.
   std::optional<shm::Block> moved_first;
 
  private:
   Outbox& outbox_;
   kj::ArrayPtr<capnp::word> scratch_;
-  std::vector<shm::Block> blocks_;
+  std::shared_ptr<LargeBlocks> blocks_;
 };
 
 /// Scratch memory with a builder, for one message after the other.
@@ -105,7 +110,8 @@ class Outbox {
   ScratchLease* lease();
   void give_back(ScratchLease* lease) noexcept;
   shm::Block allocate(std::size_t bytes);
-  void release(std::vector<shm::Block>& blocks) noexcept;
+  /// One of those who hold these blocks is done with them; the last one gives them back to the arena.
+  void let_go(std::shared_ptr<LargeBlocks>& blocks) noexcept;
 
   // -- channels
   OutChannel* find(Pid to) {
@@ -122,13 +128,19 @@ class Outbox {
 
   /// Throws MessageTooLarge.
   void check_size(ScratchLease& lease) const;
-  /// Writes the message into the channel if there is room now; the blocks go along with it.
+  /// Writes the message into the channel if there is room now. It may be written into several channels, one after the
+  /// other: they share its blocks.
   bool write(OutChannel& channel, ScratchLease& lease, const shm::RecordHeader& header, std::uint64_t ref);
+  /// To be called once the receiver has been woken: makes what was written read-only, and takes back what it has released.
+  /// That takes the longer the larger the message, and the receiver need not wait for it.
+  void settle(OutChannel& channel, ScratchLease& lease);
   /// Takes back the blocks of what receivers have released.
   void reclaim(OutChannel& channel);
+  void reclaim_all();
 
  private:
   bool write_large(OutChannel& channel, ScratchLease& lease, shm::RecordHeader header, std::uint64_t ref);
+  void count_blocks();
 
   std::shared_ptr<shm::OwnSegment> own_;
   std::uint64_t max_message_;

@@ -36,8 +36,13 @@ struct Peer {
     // [SYNC sleep.asleep] The fence orders what was published before the look at the flag; its counterpart is in
     // Sleeper::wait.
     sys::light_fence(asymmetric_fences_);
-    if (segment.status().asleep.load(std::memory_order_relaxed) >= static_cast<std::uint32_t>(at_least))
-      sys::signal_eventfd(eventfd.get());
+    const shm::AtomicU32& flag = segment.status().asleep;
+    std::uint32_t asleep = flag.load(std::memory_order_relaxed);
+    if (asleep & shm::k_wakers_fence) {
+      std::atomic_thread_fence(std::memory_order_seq_cst);
+      asleep = flag.load(std::memory_order_relaxed) & ~shm::k_wakers_fence;
+    }
+    if (asleep >= static_cast<std::uint32_t>(at_least)) sys::signal_eventfd(eventfd.get());
   }
 
  private:
@@ -48,14 +53,17 @@ struct Peer {
 struct InChannel {
   std::uint32_t index = 0;  // in our cursor table
   std::shared_ptr<Peer> peer;
+  Pid speaker;                           // whose messages they are: the peer's own, or those of the muproc it is a Sender of
   std::shared_ptr<shm::OwnSegment> own;  // keeps the cursor mapped as long as a large message may release a ticket
   shm::RingReader reader;
+  std::uint64_t copy_limit = 0;  // bytes; not 0: its sender is not trusted, so large messages are copied before they
+                                 // are looked at, and none that is larger
   bool sender_dead = false;
   bool closed = false;      // drained after the sender's death, or refused: the cursor may be somebody else's now
 
   bool has_head = false;    // a record was seen at the reader's position
   shm::RecordHeader head{};
-  std::uint64_t seen_in_pass = 0;
+  std::uint64_t settled_to = 0;  // all before this position was there when the inbox last began to look at all channels
 
   /// The reader is done with the large message of that ticket.
   void release_ticket(std::uint32_t ticket) {
@@ -64,6 +72,13 @@ struct InChannel {
     // [SYNC arena.release] Dying before this store leaves the block in flight until the sender hears of our death.
     released.store(released.load(std::memory_order_relaxed) ^ (std::uint64_t{1} << ticket), std::memory_order_release);
   }
+};
+
+/// The arena's blocks of one large message: one set for all that it was sent to, and for who builds it. Given back by the
+/// outbox when the last of them is done.
+struct LargeBlocks {
+  std::vector<shm::Block> blocks;
+  std::size_t read_only = 0;  // so many of them, the first ones, are already
 };
 
 /// From us to a peer: we own the ring, it owns the cursor.
@@ -77,7 +92,7 @@ struct OutChannel {
   std::uint64_t consumed_when_full = ~std::uint64_t{0};  // what the cursor said when we last began to wait for room
   std::uint64_t released_when_full = 0;
   std::uint64_t phase = 0;      // what each bit of cursor->released was when its ticket was taken
-  std::array<std::vector<shm::Block>, shm::k_tickets> blocks;
+  std::array<std::shared_ptr<LargeBlocks>, shm::k_tickets> blocks;
 };
 
 }  // namespace muproc::detail

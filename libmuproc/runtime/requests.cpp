@@ -2,11 +2,12 @@
 #include "runtime/runtime.hpp"
 #include "runtime/spec_writer.hpp"
 #include "wire/codec.hpp"
+#include "wire/said.hpp"
 
 namespace muproc::detail {
 
 void Runtime::exit(Reason reason) {
-  end_with(std::move(reason));
+  end_with(wire::as_said(std::move(reason)));
   heeded_ = true;  // nobody has to interrupt us
   throw ExitSignal{*ending_};
 }
@@ -14,12 +15,7 @@ void Runtime::exit(Reason reason) {
 void Runtime::exit_other(Address other, Reason reason) {
   check();
   const Pid target = resolve(other);
-  if (target == kit_.pid) {
-    inbox_.add_notice({Notice::Kind::exit_signal, {}, {}, std::move(reason), 0, std::nullopt});
-    settle_notices();
-    throw_if_ending();
-    return;
-  }
+  if (target == kit_.pid) return exit_self(wire::as_said(std::move(reason)));
   capnp::MallocMessageBuilder message;
   auto request = message.initRoot<wire::ToBroker>().initExit();
   request.setTarget(target.bits());
@@ -32,6 +28,14 @@ void Runtime::exit_other(Address other, Reason reason) {
   checked(reply);
 }
 
+/// An exit signal to oneself arrives at once: behind what one has sent to oneself before, which is in the stash.
+void Runtime::exit_self(Reason reason) {
+  const Notice signal{Notice::Kind::exit_signal, {}, {}, std::move(reason), 0, std::nullopt};
+  if (trap_exits_) return inbox_.push(make_notice(signal));
+  end_with(signal.reason);
+  throw_if_ending();
+}
+
 void Runtime::kill_other(Address other) {
   check();
   capnp::MallocMessageBuilder message;
@@ -42,7 +46,12 @@ void Runtime::kill_other(Address other) {
 
 void Runtime::say_exiting(const Reason& reason) {
   capnp::MallocMessageBuilder message;
-  wire::write(message.initRoot<wire::ToBroker>().initExiting(), reason);
+  try {
+    wire::write(message.initRoot<wire::ToBroker>().initExiting(), reason);
+  } catch (const ValueError& unspeakable) {
+    wire::write(message.initRoot<wire::ToBroker>().initExiting(),
+                Reason::exception("muproc::ValueError", std::string("of its reason: ") + unspeakable.what()));
+  }
   lane_.tell(message);
 }
 
@@ -93,10 +102,13 @@ void Runtime::demonitor(Ref ref, bool flush) {
   message.initRoot<wire::ToBroker>().setDemonitor(ref.bits);
   wire::Frame reply = ask(message);
   checked(reply);
-  std::erase_if(inbox_.notices(), [&](const Notice& notice) {
-    return notice.kind == Notice::Kind::terminated && notice.ref == ref.bits;
-  });
-  if (!flush) return;
+  if (flush) return take_back_notices(ref);
+  std::erase_if(inbox_.notices(), [&](const Notice& notice) { return ref && notice.ref == ref.bits; });
+}
+
+/// Those of a monitor, heard or not, that nobody has read.
+void Runtime::take_back_notices(Ref ref) {
+  std::erase_if(inbox_.notices(), [&](const Notice& notice) { return ref && notice.ref == ref.bits; });
   auto& stash = inbox_.stash();
   for (auto at = stash.begin(); at != stash.end();) {
     const auto here = at++;
@@ -141,6 +153,13 @@ Pid Runtime::start_supervisor(std::string_view name, const Supervisor& superviso
   return Pid(checked(reply).getPid());
 }
 
+void Runtime::say_ready() {
+  check();
+  capnp::MallocMessageBuilder message;
+  message.initRoot<wire::ToBroker>().setReady();
+  lane_.tell(message);
+}
+
 void Runtime::register_port(std::string_view name) {
   check();
   capnp::MallocMessageBuilder message;
@@ -155,6 +174,16 @@ void Runtime::unregister_port(std::string_view name) {
   message.initRoot<wire::ToBroker>().setUnregisterPort(std::string(name).c_str());
   wire::Frame reply = ask(message);
   checked(reply);
+}
+
+sys::UniqueFd Runtime::new_sender() {
+  check();
+  capnp::MallocMessageBuilder message;
+  message.initRoot<wire::ToBroker>().setNewSender();
+  wire::Frame reply = ask(message);
+  checked(reply);
+  reply.expect_fds(1);
+  return std::move(reply.fds()[0]);
 }
 
 Pid Runtime::resolve(Address to) const {

@@ -20,6 +20,7 @@ bool Runtime::forked_ = false;
 void note_fork() {
   Runtime::forked_ = true;
   Runtime::current_ = nullptr;
+  sys::use_virtual_clock(nullptr);  // it lies in memory that did not come along
 }
 
 Runtime::Runtime(Kit kit, wire::FrameSocket socket, std::uint64_t frames_received,
@@ -30,7 +31,7 @@ Runtime::Runtime(Kit kit, wire::FrameSocket socket, std::uint64_t frames_receive
       own_(std::move(segment)),
       directory_(std::move(directory)),
       directory_live_(&directory_->live(kit_.pid.slot())),
-      log_(kit_.error_stream.empty() ? nullptr : make_log(kit_.name, kit_.error_stream)),
+      log_(kit_.error_stream.empty() ? nullptr : make_log(kit_.name, kit_.error_stream, kit_.log_level, kit_.stderr_inode)),
       sleeper_(std::move(eventfd), own_->status(), directory_->asymmetric_fences()),
       lane_(std::move(socket), [this](auto frame, auto& fds) { hear(frame, fds); }),
       inbox_(own_, *directory_, kit_.pid, kit_.stash_limit,
@@ -85,22 +86,27 @@ Runtime::Runtime(Kit kit, wire::FrameSocket socket, std::uint64_t frames_receive
                      lane_.tell(message);
                    }}),
       trap_exits_(kit_.trap_exits),
-      interrupted_(interrupted) {
+      interrupted_(kit_.is_child ? interrupted : never_) {
   static std::once_flag once;
   std::call_once(once, [] { ::pthread_atfork(nullptr, nullptr, note_fork); });
   if (current_) throw Error("this thread is a muproc already");
   if (directory_->asymmetric_fences()) sys::join_asymmetric_fences();
-  forked_ = false;
+  if (forked_) forked_ = false;
   lane_.count_received(frames_received);
   own_->status().traps_exits.store(trap_exits_, std::memory_order_relaxed);
   own_->status().activity.store(static_cast<std::uint32_t>(shm::Activity::running), std::memory_order_relaxed);
+  // Outsiders stay in the time of their own process: the test that advances the clock is one.
+  if (kit_.is_child) sys::use_virtual_clock(directory_->virtual_clock());
   current_ = this;
 }
 
-Runtime::~Runtime() { current_ = nullptr; }
+Runtime::~Runtime() {
+  if (kit_.is_child) sys::use_virtual_clock(nullptr);
+  if (current_ == this) current_ = nullptr;
+}
 
 spdlog::logger& Runtime::log() {
-  if (!log_) log_ = make_log(kit_.name, kit_.error_stream);
+  if (!log_) log_ = make_log(kit_.name, kit_.error_stream, kit_.log_level, kit_.stderr_inode);
   return *log_;
 }
 
@@ -161,9 +167,10 @@ void Runtime::end_with(Reason reason) {
 }
 
 void Runtime::sleep(Time duration) {
-  const Time deadline = sys::monotonic() + duration;
+  const Time deadline = sys::from_now(duration);
   for (check(); sys::monotonic() < deadline; check()) {
     inbox_.publish_cursors();
+    const Waiting waiting(*this, shm::Activity::sleeping);
     sleeper_.nap(*nearest(deadline), kit_.is_child ? -1 : lane_.fd());
   }
 }
@@ -180,7 +187,7 @@ std::optional<Runtime::Time> Runtime::cancel_timer(std::uint64_t id) { return ti
 std::uint64_t Runtime::push_limit(Time limit) {
   if (limit.count() < 0) throw std::invalid_argument("a negative time limit");
   check();
-  limits_.emplace_back(++last_limit_, sys::monotonic() + limit);
+  limits_.emplace_back(++last_limit_, sys::from_now(limit));
   attention_ = true;
   return last_limit_;
 }
@@ -193,6 +200,7 @@ void Runtime::pop_limit(std::uint64_t id) {
 // ---- what the broker says --------------------------------------------------------------------------------------------
 
 wire::Frame Runtime::ask(capnp::MessageBuilder& message) {
+  const Waiting waiting(*this, shm::Activity::asking);
   try {
     return lane_.ask(message);
   } catch (const ExitSignal& lost) {
@@ -205,6 +213,7 @@ void Runtime::hear(wire::FromBroker::Reader frame, std::vector<sys::UniqueFd>& f
   switch (frame.which()) {
     case wire::FromBroker::NOTICE: {
       const auto from = frame.getNotice();
+      if (!tasks_.empty() && hear_task_end(from.getRef(), from.getReason())) return;
       inbox_.add_notice({Notice::Kind::terminated, Pid(from.getPid()), wire::string(from.getName()),
                          wire::read(from.getReason()), from.getRef(), std::nullopt});
       return;
@@ -216,7 +225,11 @@ void Runtime::hear(wire::FromBroker::Reader frame, std::vector<sys::UniqueFd>& f
       return;
     }
     case wire::FromBroker::CHANNEL_OPENED: hear_channel(frame.getChannelOpened(), fds); return;
-    case wire::FromBroker::PEER_DOWN: hear_down(Pid(frame.getPeerDown().getPid()), frame.getPeerDown().getReason()); return;
+    case wire::FromBroker::GROUP: hear_group(frame.getGroup()); return;
+    case wire::FromBroker::PEER_DOWN: hear_down(frame.getPeerDown()); return;
+    case wire::FromBroker::DRAIN:
+      if (drain_ == Drain::no) drain_ = Drain::asked;
+      return;
     case wire::FromBroker::EXTENT_DROPPED: {
       const auto dropped = frame.getExtentDropped();
       if (auto peer = peers_.find(Pid(dropped.getOwner())); peer != peers_.end())
@@ -231,21 +244,30 @@ void Runtime::hear(wire::FromBroker::Reader frame, std::vector<sys::UniqueFd>& f
     case wire::FromBroker::ERROR:
     case wire::FromBroker::CHANNEL:
     case wire::FromBroker::EXTENT:
-    case wire::FromBroker::NODES: return;  // replies, which `ask` takes
+    case wire::FromBroker::NODES:
+    case wire::FromBroker::CHANGES:
+    case wire::FromBroker::CHILDREN:
+    case wire::FromBroker::DEAD_LETTERS:
+    case wire::FromBroker::EVENTS: return;  // replies, which `ask` takes
   }
 }
 
 void Runtime::hear_channel(wire::ChannelOpened::Reader channel, std::vector<sys::UniqueFd>& fds) {
   if (fds.size() != 2) return;
   auto peer = meet(Pid(channel.getSender()), fds[0].get(), std::move(fds[1]));
-  inbox_.open(channel.getCursor(), std::move(peer), channel.getRingOffset(), channel.getRingSize(), channel.getSecret());
+  inbox_.open(channel.getCursor(), std::move(peer), Pid(channel.getSpeaksFor()), channel.getRingOffset(),
+              channel.getRingSize(), channel.getSecret(), channel.getIsNotTrusted() ? kit_.max_message : 0);
 }
 
-void Runtime::hear_down(Pid pid, wire::Reason::Reader reason) {
+void Runtime::hear_down(wire::PeerDown::Reader down) {
+  const Pid pid(down.getPid());
+  const auto reason = down.getReason();
+  if (const OutChannel* channel = outbox_.find(pid); channel && down.getHasCounted()) count_late(*channel, down.getCounted());
   outbox_.close(pid);
   inbox_.sender_died(pid);
   for (auto& [ref, call] : calls_)
     if (call.target == pid && !call.down) call.down = wire::read(reason);
+  if (router_) unrouted_ends_.emplace_back(pid, wire::read(reason));
 }
 
 std::shared_ptr<Peer> Runtime::meet(Pid pid, int segment_fd, sys::UniqueFd eventfd) {
@@ -263,7 +285,7 @@ void Runtime::settle_notices() {
   auto& notices = inbox_.notices();
   for (auto at = notices.begin(); at != notices.end();) {
     const bool through_link = at->kind == Notice::Kind::terminated && at->ref == 0;
-    if (at->kind == Notice::Kind::terminated && !through_link) {
+    if (at->kind != Notice::Kind::exit_signal && !through_link) {
       ++at;
       continue;
     }
@@ -272,14 +294,27 @@ void Runtime::settle_notices() {
   }
 }
 
-Message Runtime::make_notice(const Notice& notice) {
+/// What a notice says, as the message that it is to its receiver.
+Mumsg Runtime::fields_of(const Notice& notice) {
   Mumsg fields;
-  const bool signal = notice.kind == Notice::Kind::exit_signal;
-  fields.set("terminated", signal ? Value() : Value(notice.pid));
-  fields.set("reason", notice.reason);
-  if (!signal) fields.set("name", notice.name);
+  switch (notice.kind) {
+    case Notice::Kind::terminated:
+      fields.set("terminated", notice.pid).set("reason", notice.reason).set("name", notice.name);
+      break;
+    case Notice::Kind::exit_signal: fields.set("terminated", nullptr).set("reason", notice.reason); break;
+    case Notice::Kind::joined:
+    case Notice::Kind::left:
+      fields.set("group", notice.name).set(notice.kind == Notice::Kind::joined ? "joined" : "left", notice.pid);
+      fields.set("times", notice.times);
+      break;
+  }
   if (notice.ref) fields.set("ref", static_cast<std::int64_t>(notice.ref));
+  return fields;
+}
 
+Message Runtime::make_notice(const Notice& notice) { return make_message(fields_of(notice)); }
+
+Message Runtime::make_message(const Mumsg& fields) {
   capnp::MallocMessageBuilder builder;
   wire::write(builder.initRoot<wire::Mumsg>(), fields);
   // One segment: copied through a canonical size.

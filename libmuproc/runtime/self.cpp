@@ -23,6 +23,10 @@ const Mumsg& Self::args() const { return runtime_->kit().args; }
 const Mumsg& Self::bindings() const { return runtime_->kit().bindings; }
 spdlog::logger& Self::log() const { return runtime_->log(); }
 
+// ---- starting ---------------------------------------------------------------------------------------------------------
+
+void Self::ready() { Runtime::of(*this).say_ready(); }
+
 // ---- ending ----------------------------------------------------------------------------------------------------------
 
 void Self::exit(Value reason) { Runtime::of(*this).exit(Reason::exit(std::move(reason))); }
@@ -95,7 +99,7 @@ std::vector<MuprocInfo> Self::list(const std::string& name_pattern) const {
   std::vector<MuprocInfo> rows;
   for (std::uint32_t slot = 0; slot < directory.slots(); ++slot) {
     const auto info = directory.info(slot);
-    if (!info || !directory.alive(Pid(info->pid))) continue;
+    if (!info || !directory.lives(Pid(info->pid))) continue;
     if (std::regex_search(info->name, pattern)) rows.push_back({Pid(info->pid), info->name, info->os_pid});
   }
   return rows;
@@ -106,7 +110,7 @@ std::string Self::name_of(Pid pid) const {
   return info && info->pid == pid.bits() ? info->name : std::string();
 }
 
-bool Self::alive(Pid pid) const { return Runtime::of(*this).directory().alive(pid); }
+bool Self::alive(Pid pid) const { return Runtime::of(*this).directory().lives(pid); }
 
 // ---- messages --------------------------------------------------------------------------------------------------------
 
@@ -114,6 +118,10 @@ bool Self::send_mumsg(Address to, const Mumsg& mumsg, detail::SendWait wait) {
   detail::Outgoing out(*this);
   wire::write(out.builder().initRoot<wire::Mumsg>(), mumsg);
   return out.send(to, capnp::typeId<wire::Mumsg>(), wait);
+}
+
+bool Self::send_bytes(Address to, std::span<const std::byte> bytes, detail::SendWait wait) {
+  return Runtime::of(*this).send_bytes(to, bytes, wait);
 }
 
 bool Self::receive_clauses(const detail::ClauseTable& table, void* result) {
@@ -155,12 +163,7 @@ bool FlatOutgoing::send(Address to, std::uint64_t type_id, SendWait wait) {
 bool send_fields(Self& self, Address to, std::span<const NamedArgument> fields, SendWait wait) {
   if (Runtime::of(self).send_at_once(to, fields)) [[likely]] return true;
   Outgoing out(self);
-  auto list = out.builder().initRoot<wire::Mumsg>().initFields(static_cast<unsigned>(fields.size()));
-  for (unsigned i = 0; i < fields.size(); ++i) {
-    list[i].setKey(fields[i].key);
-    put([&](unsigned size) { return list[i].initName(size); }, fields[i].name);
-    write(list[i], fields[i].value);
-  }
+  write(out.builder().initRoot<wire::Mumsg>(), fields);
   return out.send(to, capnp::typeId<wire::Mumsg>(), wait);
 }
 
@@ -189,7 +192,7 @@ TimerRef Self::schedule(std::chrono::nanoseconds delay, std::function<void()> fu
                         std::chrono::nanoseconds repeat) {
   require_not_negative(delay);
   require_not_negative(repeat);
-  return {Runtime::of(*this).add_timer(sys::monotonic() + delay, repeat, std::move(function))};
+  return {Runtime::of(*this).add_timer(sys::from_now(delay), repeat, std::move(function))};
 }
 
 TimerRef Self::schedule(std::chrono::system_clock::time_point at, std::function<void()> function,

@@ -29,11 +29,9 @@ class Sleeper {
             Before&& before_sleep) {
     if (spin(news)) return;
     before_sleep();
-    // [SYNC sleep.asleep] The fence orders the flag before the last look; its counterpart is in Peer::wake.
-    status_.asleep.store(static_cast<std::uint32_t>(why), std::memory_order_relaxed);
-    const bool fenced = sys::heavy_fence(asymmetric_fences_);
-    if (!news()) sleep(fenced ? deadline : soon(deadline), other_fd);
-    if (!always_armed_) status_.asleep.store(static_cast<std::uint32_t>(shm::Asleep::no), std::memory_order_relaxed);
+    const bool fenced = say(why);
+    if (!news()) sleep(deadline, other_fd, !fenced);
+    if (!always_armed_) awake();
   }
 
   /// Sleeps through all news but the broker's, who writes the eventfd whatever the flag says.
@@ -59,20 +57,26 @@ class Sleeper {
     spin_did_not_pay();
     return false;
   }
+  /// Says in the flag that we sleep, and fences. False when what others did just before may be seen late all the same.
+  bool say(shm::Asleep why);
+  void awake() {
+    status_.asleep.store(static_cast<std::uint32_t>(shm::Asleep::no) | (wakers_fence_ ? shm::k_wakers_fence : 0), std::memory_order_relaxed);
+  }
   void spin_paid();
   void spin_did_not_pay();
-  /// When the last look may have missed something: not for long.
-  static std::optional<std::chrono::nanoseconds> soon(std::optional<std::chrono::nanoseconds> deadline);
-  void sleep(std::optional<std::chrono::nanoseconds> deadline, int other_fd);
+  /// `not_for_long`: when the last look may have missed something.
+  void sleep(std::optional<std::chrono::nanoseconds> deadline, int other_fd, bool not_for_long = false);
 
   sys::UniqueFd eventfd_;
   shm::StatusBlock& status_;
   bool asymmetric_fences_;
+  bool wakers_fence_ = false;  // the flag has said so since a fence of all processors
   bool always_armed_ = false;
   bool other_was_ready_ = false;
   bool may_spin_;
   unsigned spin_rounds_;
   unsigned unpaid_ = 0;
+  unsigned probe_at_;
 };
 
 }  // namespace muproc::detail

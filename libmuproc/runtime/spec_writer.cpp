@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "wire/codec.hpp"
+#include "wire/resources.hpp"
 
 namespace muproc::detail {
 namespace {
@@ -68,8 +69,18 @@ void write_backoff(wire::Backoff::Builder to, const Backoff& backoff) {
   to.setResetAfterNs(backoff.reset_after.count());
 }
 
+void write_resources(wire::Limits::Builder to, const ProcessLimits& limits) {
+  const auto all = wire::resources_of(limits);
+  auto list = to.initResources(static_cast<unsigned>(all.size()));
+  for (unsigned i = 0; i < all.size(); ++i) {
+    list[i].setResource(all[i].first);
+    list[i].setValue(all[i].second);
+  }
+}
+
 void write_limits(wire::Limits::Builder to, const ChildOptions& options) {
   const ProcessLimits& limits = options.limits;
+  write_resources(to, limits);
   if (limits.memory) to.setMemory(limits.memory->count);
   if (limits.files) to.setFiles(*limits.files);
   auto cpus = to.initCpus(static_cast<unsigned>(limits.cpus.size()));
@@ -78,6 +89,28 @@ void write_limits(wire::Limits::Builder to, const ChildOptions& options) {
   if (limits.core) to.setHasCore(true), to.setCore(limits.core->count);
   if (limits.oom_score_adj) to.setHasOomScoreAdj(true), to.setOomScoreAdj(*limits.oom_score_adj);
   if (options.umask) to.setHasUmask(true), to.setUmask(*options.umask);
+}
+
+void write_names(capnp::List<capnp::Text>::Builder to, const std::vector<std::string>& names) {
+  for (unsigned i = 0; i < names.size(); ++i) to.set(i, wire::pointer(names[i]));
+}
+
+/// As whom it runs, and what it may.
+void write_rights(wire::Child::Builder to, const ChildOptions& options) {
+  const auto size = [](const auto& list) { return static_cast<unsigned>(list->size()); };
+  to.setUser(wire::pointer(options.user));
+  to.setGroup(wire::pointer(options.group));
+  if (options.groups) to.setHasGroups(true), write_names(to.initGroups(size(options.groups)), *options.groups);
+  if (options.may_send) to.setHasMaySend(true), write_names(to.initMaySend(size(options.may_send)), *options.may_send);
+  to.setMayNotControl(!options.may_control);
+  to.setIsNotTrusted(!options.trust);
+}
+
+void write_log(wire::LogSettings::Builder to, const LogOptions& log) {
+  if (log.level) to.setLevel(static_cast<std::uint8_t>(1 + static_cast<int>(*log.level)));
+  if (log.format) to.setFormat(static_cast<std::uint8_t>(1 + static_cast<int>(*log.format)));
+  if (log.file_size) to.setFileSize(log.file_size->count);
+  if (log.files) to.setFiles(*log.files);
 }
 
 struct ChildWriter {
@@ -98,6 +131,11 @@ struct ChildWriter {
     write_sizes(to, options.mailbox);
     write_backoff(to.initBackoff(), options.backoff);
     write_limits(to.initLimits(), options);
+    write_rights(to, options);
+    to.setReadyOn(static_cast<std::uint8_t>(options.ready_on));
+    to.setWatchdogNs(options.watchdog.count());
+    to.setSpares(options.spares);
+    write_log(to.initLog(), options.log);
   }
   void operator()(const Child::Nested& child) {
     write_supervisor(to.initSupervisor(), wire::view(to.getName().asReader()), child.supervisor);
@@ -120,7 +158,14 @@ void write_child(wire::Child::Builder to, std::string_view name, const Code& cod
   to.setRestart(static_cast<std::uint8_t>(Restart::temporary));
   to.setStopNs(stop_ns(options.stop));
   to.setReadyNs(options.ready_timeout.count());
+  to.setReadyOn(static_cast<std::uint8_t>(options.ready_on));
+  to.setWatchdogNs(options.watchdog.count());
   write_sizes(to, options.mailbox);
+}
+
+void write_child(wire::Child::Builder to, const Child& child) {
+  to.setName(wire::pointer(child.name));
+  std::visit(ChildWriter{to}, child.what);
 }
 
 void write_supervisor(wire::Supervisor::Builder to, std::string_view name, const Supervisor& supervisor) {
@@ -131,9 +176,7 @@ void write_supervisor(wire::Supervisor::Builder to, std::string_view name, const
   to.setAutoShutdown(static_cast<std::uint8_t>(supervisor.auto_shutdown));
   auto children = to.initChildren(static_cast<unsigned>(supervisor.children.size()));
   for (unsigned i = 0; i < supervisor.children.size(); ++i) {
-    const Child& child = supervisor.children[i];
-    children[i].setName(wire::pointer(child.name));
-    std::visit(ChildWriter{children[i]}, child.what);
+    write_child(children[i], supervisor.children[i]);
   }
 }
 

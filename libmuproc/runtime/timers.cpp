@@ -30,7 +30,7 @@ void Timers::fire(Time now) {
     queue_.erase(at);
     if (timer.repeat.count() > 0) {
       // The next moment of the rhythm that is still to come: what was missed is not made up for.
-      Time next = when + timer.repeat;
+      Time next = timer.repeat < Time::max() - when ? when + timer.repeat : Time::max();
       if (next <= now) next += (now - next) / timer.repeat * timer.repeat + timer.repeat;
       const auto function = timer.function;
       queue_.emplace(std::pair{next, id}, std::move(timer));

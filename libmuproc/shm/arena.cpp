@@ -84,7 +84,10 @@ void Arena::add_extent(std::uint32_t number, sys::Mapping memory) {
   further_ = std::move(extent);
 }
 
-void Arena::protect(const Block& block) { set_protection(block, PROT_READ); }
+void Arena::protect(const Block& block) noexcept {
+  // Refused when the process has as many maps as it may: then it goes without this guard against itself.
+  [[maybe_unused]] const int refused = ::mprotect(block.data, block.bytes, PROT_READ);
+}
 
 std::optional<std::uint32_t> Arena::release(const Block& block) {
   set_protection(block, PROT_READ | PROT_WRITE);

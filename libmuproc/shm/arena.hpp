@@ -41,7 +41,7 @@ class Arena {
   static std::size_t extent_size_for(std::size_t bytes);
 
   /// While a message is in flight its sender must not be able to spoil it.
-  static void protect(const Block& block);
+  static void protect(const Block& block) noexcept;
   /// Gives the block back, writable again. The number of the extent that is empty now and was dropped, if any.
   std::optional<std::uint32_t> release(const Block& block);
 

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "shm/words.hpp"
 #include "sys/clock.hpp"
 #include "sys/fence.hpp"
 
@@ -11,34 +12,6 @@ namespace muproc::shm {
 namespace {
 
 std::uint64_t hash_of(std::string_view name) { return name_hash(name.data(), name.size()); }
-
-std::atomic_ref<std::uint64_t> word_at(const void* at) {
-  return std::atomic_ref<std::uint64_t>(*static_cast<std::uint64_t*>(const_cast<void*>(at)));
-}
-
-/// Bytes that may be written while they are read: word by word, and the reader finds out afterwards if they were.
-template <class T>
-T load_words(const T& from) {
-  static_assert(sizeof(T) % 8 == 0);
-  T copy;
-  for (std::size_t i = 0; i < sizeof(T); i += 8) {
-    const std::uint64_t word = word_at(reinterpret_cast<const char*>(&from) + i).load(std::memory_order_relaxed);
-    std::memcpy(reinterpret_cast<char*>(&copy) + i, &word, 8);
-  }
-  return copy;
-}
-
-/// The writer's side. The fence comes after the store that takes these bytes out of use, so that a reader who sees any of
-/// the new ones sees that too.
-template <class T>
-void store_words(T& to, const T& from) {
-  std::atomic_thread_fence(std::memory_order_release);
-  for (std::size_t i = 0; i < sizeof(T); i += 8) {
-    std::uint64_t word;
-    std::memcpy(&word, reinterpret_cast<const char*>(&from) + i, 8);
-    word_at(reinterpret_cast<char*>(&to) + i).store(word, std::memory_order_relaxed);
-  }
-}
 
 struct Name {
   char bytes[k_name_size] = {};
@@ -141,7 +114,7 @@ std::chrono::nanoseconds DirectoryView::age(std::uint64_t timestamp) const {
   const std::uint64_t now = sys::ticks(use_tsc());
   if (timestamp >= now) return {};
   if (!use_tsc()) return std::chrono::nanoseconds(now - timestamp);
-  const double ns_since_start = static_cast<double>(sys::monotonic().count()) - static_cast<double>(header().start_ns);
+  const double ns_since_start = static_cast<double>(sys::real_monotonic().count()) - static_cast<double>(header().start_ns);
   const double ticks_since_start = static_cast<double>(now - header().start_ticks);
   return std::chrono::nanoseconds(
       static_cast<std::int64_t>(static_cast<double>(now - timestamp) * ns_since_start / ticks_since_start));
@@ -159,11 +132,15 @@ Directory Directory::create(std::string_view system, int os_pid) {
   header.size = k_directory_size;
   std::memcpy(header.system, name_of(system).bytes, k_name_size);
   header.broker_os_pid = static_cast<std::uint64_t>(os_pid);
-  header.start_ns = static_cast<std::uint64_t>(sys::monotonic().count());
+  header.start_ns = static_cast<std::uint64_t>(sys::real_monotonic().count());
   header.start_ticks = sys::ticks(header.use_tsc);
   header.start_wall_ns = wall_clock_ns();
   header.magic = k_directory_magic;
   return directory;
+}
+
+void Directory::set_virtual_time(std::chrono::nanoseconds now) {
+  mutable_header().virtual_ns.store(static_cast<std::uint64_t>(now.count()), std::memory_order_release);  // [SYNC clock.virtual]
 }
 
 void Directory::describe(std::uint32_t index, const SlotInfo& info) {
@@ -183,11 +160,18 @@ void Directory::publish_name(std::uint32_t index, std::string_view name, std::ui
 void Directory::withdraw_name(std::uint32_t index) { live(index).name_hash.store(0, std::memory_order_release); }
 
 void Directory::publish_live(Pid pid) {
+  live(pid.slot()).draining.store(0, std::memory_order_relaxed);
   live(pid.slot()).pid.store(pid.bits(), std::memory_order_release);  // [SYNC directory.live]
 }
 
 void Directory::withdraw_live(std::uint32_t index) {
   live(index).pid.store(0, std::memory_order_release);  // [SYNC directory.live]
+  live(index).draining.store(0, std::memory_order_release);
+}
+
+void Directory::drain(Pid pid) {
+  live(pid.slot()).draining.store(pid.bits(), std::memory_order_release);
+  live(pid.slot()).pid.store(0, std::memory_order_release);  // [SYNC directory.live]
 }
 
 void Directory::announce_frame(std::uint32_t index) {

@@ -15,6 +15,7 @@
 
 #include <muproc/pid.hpp>
 
+#include "shm/group_table.hpp"
 #include "shm/layout.hpp"
 #include "sys/fd.hpp"
 #include "sys/mapping.hpp"
@@ -31,11 +32,17 @@ class DirectoryView {
   std::string_view system() const;
   std::uint32_t slots() const;
   SlotLive& live(std::uint32_t slot) const { return map_.at<SlotLive>(k_live_offset)[slot]; }
-  /// True when this very incarnation is alive.
+  /// True when this very incarnation is alive: what is sent to it arrives.
   bool alive(Pid pid) const {
     // [SYNC directory.live] acquire: what follows a death is seen by who sees the death.
     return pid.slot() < k_max_slots && live(pid.slot()).pid.load(std::memory_order_acquire) == pid.bits();
   }
+  /// True when it still lives, but is not alive as far as new messages are concerned.
+  bool draining(Pid pid) const {
+    return pid && pid.slot() < k_max_slots && live(pid.slot()).draining.load(std::memory_order_acquire) == pid.bits();
+  }
+  /// Takes new messages, or answers at least.
+  bool lives(Pid pid) const { return alive(pid) || draining(pid); }
   /// A consistent copy of a slot's description, or nothing when it is in constant change or out of range.
   std::optional<SlotInfo> info(std::uint32_t slot) const;
 
@@ -51,6 +58,12 @@ class DirectoryView {
   bool use_tsc() const { return header().use_tsc != 0; }
   /// How the two sides of [SYNC sleep.asleep] fence: see sys/fence.hpp.
   bool asymmetric_fences() const { return header().asymmetric_fences != 0; }
+  /// Where a system with virtual time has its clock (nanoseconds), or null when time is real.
+  const AtomicU64* virtual_clock() const {
+    return header().virtual_ns.load(std::memory_order_acquire) ? &header().virtual_ns : nullptr;
+  }
+  /// Who is in which process group.
+  GroupTableView groups() const { return GroupTableView(map_.at<std::byte>(k_groups_offset)); }
 
  protected:
   Slot& slot(std::uint32_t index) const { return map_.at<Slot>(k_slots_offset)[index]; }
@@ -69,6 +82,11 @@ class Directory : public DirectoryView {
 
   int memfd() const { return memfd_.get(); }
 
+  /// The memory of the process groups, for the one GroupTable that writes it.
+  std::byte* groups_area() const { return map_.at<std::byte>(k_groups_offset); }
+  /// From the first call on, before there is anybody, the system's time is virtual and is what is said here; not zero.
+  void set_virtual_time(std::chrono::nanoseconds now);
+
   /// Shows a new description.
   void describe(std::uint32_t slot, const SlotInfo& info);
   /// The name can be found from now on; `ring_size` is that of channels into the muproc.
@@ -77,6 +95,8 @@ class Directory : public DirectoryView {
   /// The incarnation is alive: sends to it count.
   void publish_live(Pid pid);
   void withdraw_live(std::uint32_t slot);
+  /// It lives on, and takes no new messages.
+  void drain(Pid pid);
   /// Tells the muproc that another frame is in its control socket; then wake it.
   void announce_frame(std::uint32_t slot);
   void reset_frames(std::uint32_t slot);

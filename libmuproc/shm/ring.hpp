@@ -10,8 +10,10 @@
 #pragma once
 
 #include <atomic>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 #include "shm/layout.hpp"
@@ -29,6 +31,31 @@ constexpr std::size_t record_size(std::size_t payload_words) {
 
 /// The largest record body (reference, table, payload) in words for a ring of `size` bytes: an eighth of it.
 constexpr std::size_t max_record_words(std::size_t size) { return (size / 8 - sizeof(RecordHeader)) / 8; }
+
+// Records' bodies are short, and memcpy's call costs more than its work.
+
+/// To the ring, word by word: what was just written word by word cannot be loaded in larger pieces without waiting.
+inline void copy_in(std::byte* to, const std::byte* from, std::size_t words) {
+  if (words > 64) {
+    std::memcpy(to, from, words * 8);
+    return;
+  }
+#pragma GCC unroll 4
+  for (std::size_t i = 0; i < words; ++i) std::memcpy(to + 8 * i, from + 8 * i, 8);
+}
+
+/// From the ring, where the bytes have long been.
+inline void copy_out(std::byte* to, const std::byte* from, std::size_t words) {
+  if (words > 64) {
+    std::memcpy(to, from, words * 8);
+    return;
+  }
+  std::size_t i = 0;
+  for (; i + 2 <= words; i += 2) std::memcpy(to + 8 * i, from + 8 * i, 16);
+  if (i < words) std::memcpy(to + 8 * i, from + 8 * i, 8);
+}
+
+class RingReader;
 
 class RingWriter {
  public:
@@ -49,13 +76,36 @@ class RingWriter {
     return base_ + offset + sizeof(RecordHeader);
   }
   /// Makes the claimed record one, with all that was written to its body. `header.mark` and `header.words` do not matter.
-  void commit(const RecordHeader& header, std::size_t words);
+  [[gnu::always_inline]] void commit(const RecordHeader& header, std::size_t words) {
+    std::byte* at = base_ + (position_ & (size_ - 1));
+    // Whole words from registers: a header that was just put together byte by byte cannot be loaded in one piece without
+    // waiting for its parts.
+    const std::uint64_t shape = words | static_cast<std::uint64_t>(header.kind) << 32 |
+                                static_cast<std::uint64_t>(header.flags) << 40 |
+                                static_cast<std::uint64_t>(header.target) << 48;
+    static_assert(std::endian::native == std::endian::little && offsetof(RecordHeader, words) == 8 &&
+                  offsetof(RecordHeader, kind) == 12 && offsetof(RecordHeader, flags) == 13 &&
+                  offsetof(RecordHeader, target) == 14);
+    std::memcpy(at + offsetof(RecordHeader, words), &shape, 8);
+    std::memcpy(at + offsetof(RecordHeader, type_id), &header.type_id, 8);
+    std::memcpy(at + offsetof(RecordHeader, timestamp), &header.timestamp, 8);
+    // Dying before this store leaves bytes that nobody looks at; after it, a whole message.
+    mark_at(at).store(record_mark(secret_, position_), std::memory_order_release);  // [SYNC ring.commit]
+    const std::size_t record = record_size(words);
+    position_ += record;
+    // The reader's cache holds what it read there a lap ago. Asked for early, the lines come back all at once, and not one
+    // after the other as the stores drain.
+    for (std::size_t line = 0; line < record && line < k_prefetched; line += k_line)
+      __builtin_prefetch(base_ + ((position_ + k_ahead + line) & (size_ - 1)), 1);
+  }
   /// Writes one record whose body is `parts` one after the other, each a whole number of words. False when there is no
   /// room now; nothing is visible then.
   bool write(const RecordHeader& header, std::span<const std::span<const std::byte>> parts);
 
   std::uint64_t position() const { return position_; }
   std::size_t size() const { return size_; }
+  /// For a look at what was written from that position on.
+  RingReader observer(std::uint64_t position) const;
   /// Bytes between the last cursor seen and the position: what may still be unread.
   std::uint64_t unread();
 
@@ -63,6 +113,11 @@ class RingWriter {
   bool has_room(std::size_t needed) { return position_ + needed - consumed_seen_ <= size_ || look_for_room(needed); }
   bool look_for_room(std::size_t needed);
   std::byte* claim_at_beginning(std::size_t words);
+  static std::atomic_ref<std::uint64_t> mark_at(std::byte* record) {
+    return std::atomic_ref<std::uint64_t>(*reinterpret_cast<std::uint64_t*>(record));
+  }
+  static constexpr std::size_t k_ahead = 8 * k_line;
+  static constexpr std::size_t k_prefetched = 16 * k_line;
 
   std::byte* base_ = nullptr;
   std::size_t size_ = 0;
@@ -79,6 +134,19 @@ class RingReader {
   RingReader() = default;
   RingReader(const std::byte* base, std::size_t size, std::uint64_t secret, AtomicU64* consumed)
       : base_(base), size_(size), secret_(secret), consumed_(consumed), expected_mark_(record_mark(secret, 0)) {}
+  /// One that only looks, from `position` on, a multiple of k_line: it steps with `pass`, and publishes nothing.
+  static RingReader observer(const std::byte* base, std::size_t size, std::uint64_t secret, std::uint64_t position) {
+    RingReader reader(base, size, secret, nullptr);
+    reader.move_by(position);
+    return reader;
+  }
+  /// Another that only looks, from where this one is.
+  RingReader ahead() const {
+    RingReader reader(*this);
+    reader.consumed_ = nullptr;
+    return reader;
+  }
+  void pass(const RecordHeader& header) { move_by(record_size(header.words)); }
 
   /// True when there is something at the reader's position: a record or a skip. One load, if nothing is there, and the
   /// wish for the next line: most records go on there, and both come at once.
@@ -88,7 +156,13 @@ class RingReader {
     return load_mark(at) == expected_mark_;
   }
   /// Looks at the reader's position, steps over skip records, and on `record` fills in a checked copy of the header.
-  Look look(RecordHeader& header);
+  Look look(RecordHeader& header) {
+    if (!anything()) return Look::nothing;
+    // [SYNC ring.commit] acquire, in `anything`: with the mark, all of the record is there.
+    const std::size_t offset = position_ & (size_ - 1);
+    std::memcpy(&header, base_ + offset, sizeof header);
+    return can_be(header, offset) ? Look::record : look_behind(header);
+  }
   /// The body of the record that `look` found; other bytes than the header's may still change under a malicious
   /// writer, so copy first.
   const std::byte* body() const { return base_ + (position_ & (size_ - 1)) + sizeof(RecordHeader); }
@@ -109,6 +183,12 @@ class RingReader {
     return std::atomic_ref<std::uint64_t>(*reinterpret_cast<std::uint64_t*>(const_cast<std::byte*>(record)))
         .load(std::memory_order_acquire);
   }
+  bool can_be(const RecordHeader& header, std::size_t offset) const {
+    return header.kind <= static_cast<std::uint8_t>(RecordKind::error) && header.kind != static_cast<std::uint8_t>(RecordKind::skip) &&
+           header.words <= max_record_words(size_) && record_size(header.words) <= size_ - offset;
+  }
+  /// Steps over the skip record whose header this is, if it is one.
+  Look look_behind(RecordHeader& header);
   void move_by(std::size_t bytes) {
     position_ += bytes;
     expected_mark_ = record_mark(secret_, position_);
@@ -122,5 +202,9 @@ class RingReader {
   std::uint64_t published_ = 0;
   std::uint64_t expected_mark_ = 0;
 };
+
+inline RingReader RingWriter::observer(std::uint64_t position) const {
+  return RingReader::observer(base_, size_, secret_, position);
+}
 
 }  // namespace muproc::shm

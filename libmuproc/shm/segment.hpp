@@ -19,6 +19,7 @@ class OwnSegment {
 
   StatusBlock& status() const { return *map_.at<StatusBlock>(k_status_offset); }
   Cursor& cursor(std::uint32_t index) const { return map_.at<Cursor>(k_cursors_offset)[index]; }
+  AtomicU64& position(std::uint32_t index) const { return map_.at<AtomicU64>(k_positions_offset)[index]; }
   std::byte* at(std::size_t offset) const { return map_.data() + offset; }
   std::byte* arena() const { return map_.data() + k_arena_offset; }
 
@@ -34,6 +35,7 @@ class PeerSegment {
 
   const StatusBlock& status() const { return *map_.at<StatusBlock>(k_status_offset); }
   const Cursor& cursor(std::uint32_t index) const { return map_.at<Cursor>(k_cursors_offset)[index]; }
+  const AtomicU64& position(std::uint32_t index) const { return map_.at<AtomicU64>(k_positions_offset)[index]; }
   const std::byte* at(std::size_t offset) const { return map_.data() + offset; }
 
  private:

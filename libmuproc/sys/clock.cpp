@@ -9,7 +9,22 @@
 
 namespace muproc::sys {
 
+namespace {
+
+const std::atomic<std::uint64_t>* virtual_clock = nullptr;
+
+}  // namespace
+
+void use_virtual_clock(const std::atomic<std::uint64_t>* clock) { virtual_clock = clock; }
+bool time_is_virtual() { return virtual_clock != nullptr; }
+
 std::chrono::nanoseconds monotonic() {
+  // [SYNC clock.virtual] acquire
+  if (virtual_clock) [[unlikely]] return std::chrono::nanoseconds(virtual_clock->load(std::memory_order_acquire));
+  return real_monotonic();
+}
+
+std::chrono::nanoseconds real_monotonic() {
   timespec now;
   ::clock_gettime(CLOCK_MONOTONIC, &now);
   return std::chrono::seconds(now.tv_sec) + std::chrono::nanoseconds(now.tv_nsec);

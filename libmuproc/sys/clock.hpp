@@ -1,7 +1,12 @@
 // Two clocks. `ticks` orders messages: it is the time-stamp counter where that is invariant, read so that it cannot
 // move before an earlier acquire; else CLOCK_MONOTONIC. `monotonic` is for people, timers and limits.
+//
+// In a muproc of a system whose time is virtual (a test's), `monotonic` is that time, which stands still until the test
+// advances it. Which of the two a process goes by is said once, at its birth, and is the process's own state: whoever
+// asks for the time here gets the same answer as everybody else.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 
@@ -13,6 +18,18 @@ namespace muproc::sys {
 
 /// Time since an arbitrary point, never going backwards; suspended time is not counted.
 std::chrono::nanoseconds monotonic();
+/// The same, and real even where `monotonic` is virtual.
+std::chrono::nanoseconds real_monotonic();
+
+/// From now on `monotonic` is what is written there, in nanoseconds; null: real again.
+void use_virtual_clock(const std::atomic<std::uint64_t>* clock);
+bool time_is_virtual();
+
+/// `duration` from now, on that clock; the end of all times when it lies beyond.
+inline std::chrono::nanoseconds from_now(std::chrono::nanoseconds duration) {
+  const auto now = monotonic();
+  return duration < std::chrono::nanoseconds::max() - now ? now + duration : std::chrono::nanoseconds::max();
+}
 
 /// True when this machine's time-stamp counter runs at one speed on all cores.
 bool has_invariant_tsc();
@@ -27,7 +44,7 @@ inline std::uint64_t ticks(bool use_tsc) {
 #else
   (void)use_tsc;
 #endif
-  return static_cast<std::uint64_t>(monotonic().count());
+  return static_cast<std::uint64_t>(real_monotonic().count());
 }
 
 /// The same count, read at once: possibly before earlier loads have finished, and so a little too early.

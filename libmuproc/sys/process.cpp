@@ -14,7 +14,7 @@ namespace muproc::sys {
 namespace {
 
 /// With an exit signal of 0: with CLONE_PARENT it must be, and the child takes over its cloner's.
-int clone_with(std::uint64_t flags) noexcept {
+int clone_with(std::uint64_t flags, int cgroup) noexcept {
   int* tid = nullptr;  // where glibc keeps this thread's id
   if (::prctl(PR_GET_TID_ADDRESS, &tid) != 0) tid = nullptr;
   clone_args args{};
@@ -23,13 +23,23 @@ int clone_with(std::uint64_t flags) noexcept {
     args.flags |= CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
     args.child_tid = reinterpret_cast<std::uintptr_t>(tid);
   }
+  if (cgroup >= 0) {
+    args.flags |= CLONE_INTO_CGROUP;
+    args.cgroup = static_cast<std::uint64_t>(cgroup);
+  }
   return static_cast<int>(::syscall(SYS_clone3, &args, sizeof args));
 }
 
 }  // namespace
 
-int clone_sibling() noexcept { return clone_with(CLONE_PARENT); }
-int clone_unseen() noexcept { return clone_with(0); }
+int clone_sibling(int cgroup) noexcept { return clone_with(CLONE_PARENT, cgroup); }
+int clone_unseen(int cgroup) noexcept { return clone_with(0, cgroup); }
+
+Subreaper::Subreaper() noexcept {
+  ::prctl(PR_GET_CHILD_SUBREAPER, &former_);
+  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+}
+Subreaper::~Subreaper() { ::prctl(PR_SET_CHILD_SUBREAPER, former_); }
 
 void set_parent_death_signal(int signal) noexcept { ::prctl(PR_SET_PDEATHSIG, signal); }
 

@@ -13,12 +13,25 @@ inline constexpr int k_interrupt_signal = SIGURG;
 
 /// As fork, but the child is the caller's *sibling*: a child of the caller's parent (CLONE_PARENT), who waits for it
 /// with __WALL. Returns 0 in the child, its OS pid in the caller, -1 with errno on failure. For single-threaded callers
-/// only: no pthread_atfork handler runs. glibc's idea of the thread id is kept right.
-int clone_sibling() noexcept;
+/// only: no pthread_atfork handler runs. glibc's idea of the thread id is kept right. It begins in the control group of
+/// that descriptor; -1: in its cloner's.
+int clone_sibling(int cgroup = -1) noexcept;
 
 /// As fork, but the child is invisible to a waitpid without __WALL or __WCLONE, and so are its siblings by clone_sibling;
 /// until they exec, when the kernel makes ordinary children of them. For single-threaded callers only, as above.
-int clone_unseen() noexcept;
+int clone_unseen(int cgroup = -1) noexcept;
+
+/// While it lives, whoever loses its parent below this process becomes its child, as they would init's otherwise.
+class Subreaper {
+ public:
+  Subreaper() noexcept;
+  ~Subreaper();
+  Subreaper(const Subreaper&) = delete;
+  Subreaper& operator=(const Subreaper&) = delete;
+
+ private:
+  int former_ = 0;
+};
 
 /// Delivers `signal` to this process when the thread that created it ends; 0: none.
 void set_parent_death_signal(int signal) noexcept;

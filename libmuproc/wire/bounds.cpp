@@ -5,7 +5,7 @@
 namespace muproc::wire {
 namespace {
 
-constexpr unsigned k_most_levels = 64;
+constexpr unsigned k_most_levels = 256;  // as frames and large messages have it
 
 // The parts of a pointer, as Cap'n Proto's encoding has them.
 enum class Kind : unsigned { structure = 0, list = 1, far = 2, other = 3 };

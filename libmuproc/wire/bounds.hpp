@@ -35,6 +35,14 @@ inline Bounds check_bounds(const capnp::word* words, std::size_t count) {
   // A struct of data alone, right behind the root pointer.
   const std::uint64_t data_words = root >> 32;
   if (static_cast<std::uint32_t>(root) == 0 && data_words < count && data_words <= 0xffff) return Bounds::inside;
+  // Bytes alone, right behind the pointer to them.
+  constexpr std::uint64_t one_pointer = std::uint64_t{1} << 48, bytes = 1 | std::uint64_t{2} << 32;
+  if (root == one_pointer && count >= 2) {
+    std::uint64_t list;
+    std::memcpy(&list, words + 1, sizeof list);
+    const std::uint64_t size = list >> 35;
+    if ((list ^ size << 35) == bytes && (size + 7) / 8 <= count - 2) return Bounds::inside;
+  }
   return walk_bounds(words, count);
 }
 

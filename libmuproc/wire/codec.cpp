@@ -1,5 +1,7 @@
 #include "wire/codec.hpp"
 
+#include <capnp/serialize.h>
+
 #include <cstring>
 
 #include "shm/layout.hpp"
@@ -30,13 +32,31 @@ void set_text(Init init, std::string_view text) {
   if (!text.empty()) std::memcpy(to.begin(), text.data(), text.size());
 }
 
-void write_fields(capnp::List<Field>::Builder to, const muproc::Mumsg& mumsg) {
+/// A value that is nested more deeply than readers follow would make its sender one that sends what is no message. (Each
+/// level costs a reader two of its 256; causes of a reason have their own share.)
+constexpr int k_deepest = 64;
+/// What is told as a reason by itself is read as a field of a notice: room for that is kept.
+constexpr int k_of_notices = 2;
+
+void write_value(Field::Builder to, const Value& value, int depth);
+void write_reason(Reason::Builder to, const muproc::Reason& reason, int causes, int depth);
+
+void write_name(Field::Builder to, std::string_view name) {
+  to.setKey(shm::name_hash(name.data(), name.size()));
+  set_text([&](unsigned size) { return to.initName(size); }, name);
+}
+
+void write_fields(capnp::List<Field>::Builder to, const muproc::Mumsg& mumsg, int depth) {
   unsigned index = 0;
-  for (const auto& [name, value] : mumsg) write_named(to[index++], name, value);
+  for (const auto& [name, value] : mumsg) {
+    write_name(to[index], name);
+    write_value(to[index++], value, depth);
+  }
 }
 
 struct Writer {
   Field::Builder to;
+  int depth;
 
   void operator()(std::monostate) { to.setNil(); }
   void operator()(bool value) { to.setBoolean(value); }
@@ -54,9 +74,11 @@ struct Writer {
   }
   void operator()(const muproc::List& value) {
     auto list = to.initList(static_cast<unsigned>(value.size()));
-    for (unsigned i = 0; i < value.size(); ++i) write(list[i], value[i]);
+    for (unsigned i = 0; i < value.size(); ++i) write_value(list[i], value[i], depth + 1);
   }
-  void operator()(const muproc::Mumsg& value) { write_fields(to.initMumsg(static_cast<unsigned>(value.size())), value); }
+  void operator()(const muproc::Mumsg& value) {
+    write_fields(to.initMumsg(static_cast<unsigned>(value.size())), value, depth + 1);
+  }
   void operator()(Pid value) { to.setPid(value.bits()); }
   void operator()(const StructValue& value) {
     auto structure = to.initStructure();
@@ -64,12 +86,28 @@ struct Writer {
     auto data = structure.initWords(static_cast<unsigned>(value.words.size() * 8));
     if (!value.words.empty()) std::memcpy(data.begin(), value.words.data(), value.words.size() * 8);
   }
-  void operator()(const std::shared_ptr<const muproc::Reason>& value) { write(to.initReason(), *value); }
+  void operator()(const std::shared_ptr<const muproc::Reason>& value) {
+    write_reason(to.initReason(), *value, 0, depth + 1);
+  }
 };
+
+void write_value(Field::Builder to, const Value& value, int depth) {
+  if (depth > k_deepest && !value.is_nil())
+    throw ValueError("a value is nested more than " + std::to_string(k_deepest) + " levels deep");
+  std::visit(Writer{to, depth}, value.variant());
+}
 
 StructValue read_structure(Structure::Reader from) {
   StructValue value;
   value.type_id = from.getTypeId();
+  if (from.hasContents()) {
+    capnp::MallocMessageBuilder message;
+    message.setRoot(from.getContents());
+    const auto flat = capnp::messageToFlatArray(message);
+    value.words.resize(flat.size());
+    std::memcpy(value.words.data(), flat.begin(), flat.size() * sizeof(capnp::word));
+    return value;
+  }
   const auto bytes = from.getWords();
   value.words.resize(bytes.size() / 8);
   if (!value.words.empty()) std::memcpy(value.words.data(), bytes.begin(), value.words.size() * 8);
@@ -78,16 +116,15 @@ StructValue read_structure(Structure::Reader from) {
 
 }  // namespace
 
-void write(Field::Builder to, const Value& value) { std::visit(Writer{to}, value.variant()); }
+void write(Field::Builder to, const Value& value) { write_value(to, value, 0); }
 
 void write_named(Field::Builder to, std::string_view name, const Value& value) {
-  to.setKey(shm::name_hash(name.data(), name.size()));
-  set_text([&](unsigned size) { return to.initName(size); }, name);
+  write_name(to, name);
   write(to, value);
 }
 
 void write(Mumsg::Builder to, const muproc::Mumsg& mumsg) {
-  write_fields(to.initFields(static_cast<unsigned>(mumsg.size())), mumsg);
+  write_fields(to.initFields(static_cast<unsigned>(mumsg.size())), mumsg, 0);
 }
 
 namespace {
@@ -95,23 +132,36 @@ namespace {
 /// A reason that rippled through ever more links would get too deep to be read: beyond this many causes comes the root.
 constexpr int k_most_causes = 30;
 
-void write_reason(Reason::Builder to, const muproc::Reason& reason, int depth) {
+void write_reason(Reason::Builder to, const muproc::Reason& reason, int causes, int depth) {
   to.setKind(static_cast<std::uint16_t>(reason.kind()));
   to.setCore(reason.core());
   to.setNumber(reason.number());
   to.setPid(reason.pid().bits());
   if (!reason.name().empty()) to.setName(pointer(reason.name()));
   if (!reason.what().empty()) to.setWhat(pointer(reason.what()));
-  if (!reason.value().is_nil()) write(to.initValue(), reason.value());
+  if (!reason.value().is_nil()) write_value(to.initValue(), reason.value(), depth);
   if (reason.cause())
-    write_reason(to.initCause(), depth < k_most_causes ? *reason.cause() : reason.root_cause(), depth + 1);
+    write_reason(to.initCause(), causes < k_most_causes ? *reason.cause() : reason.root_cause(), causes + 1, depth);
 }
 
 }  // namespace
 
-void write(Reason::Builder to, const muproc::Reason& reason) { write_reason(to, reason, 0); }
+void write(Reason::Builder to, const muproc::Reason& reason) { write_reason(to, reason, 0, k_of_notices); }
 
-Value read(Field::Reader from) {
+namespace {
+
+Value read_value(Field::Reader from, int depth);
+muproc::Reason read_reason(Reason::Reader from, int depth);
+
+muproc::Mumsg read_named(capnp::List<Field>::Reader from, int depth) {
+  muproc::Mumsg mumsg;
+  for (auto field : from) mumsg.set(view(field.getName()), read_value(field, depth));
+  return mumsg;
+}
+
+/// What is nested more deeply than it could be written is nil: whatever was read can be written in its turn.
+Value read_value(Field::Reader from, int depth) {
+  if (depth > k_deepest) return {};
   switch (from.which()) {
     case Field::NIL: return {};
     case Field::BOOLEAN: return from.getBoolean();
@@ -126,35 +176,35 @@ Value read(Field::Reader from) {
     }
     case Field::LIST: {
       muproc::List list;
-      for (auto element : from.getList()) list.push_back(read(element));
+      for (auto element : from.getList()) list.push_back(read_value(element, depth + 1));
       return list;
     }
-    case Field::MUMSG: return read_fields(from.getMumsg());
+    case Field::MUMSG: return read_named(from.getMumsg(), depth + 1);
     case Field::PID: return Pid(from.getPid());
     case Field::STRUCTURE: return read_structure(from.getStructure());
-    case Field::REASON: return read(from.getReason());
+    case Field::REASON: return read_reason(from.getReason(), depth + 1);
   }
   return {};
 }
 
-muproc::Mumsg read_fields(capnp::List<Field>::Reader from) {
-  muproc::Mumsg mumsg;
-  for (auto field : from) mumsg.set(view(field.getName()), read(field));
-  return mumsg;
-}
-
-muproc::Mumsg read(Mumsg::Reader from) { return read_fields(from.getFields()); }
-
-muproc::Reason read(Reason::Reader from) {
+muproc::Reason read_reason(Reason::Reader from, int depth) {
   const auto last = static_cast<std::uint16_t>(muproc::Reason::Kind::noproc);
   muproc::Reason reason(from.getKind() <= last ? static_cast<muproc::Reason::Kind>(from.getKind())
                                                : muproc::Reason::Kind::exit);
   std::shared_ptr<const muproc::Reason> cause;
-  if (from.hasCause()) cause = std::make_shared<const muproc::Reason>(read(from.getCause()));
+  if (from.hasCause()) cause = std::make_shared<const muproc::Reason>(read_reason(from.getCause(), depth));
   ReasonAccess::set(reason, from.getCore(), from.getNumber(), Pid(from.getPid()), string(from.getName()),
-                    string(from.getWhat()), from.hasValue() ? read(from.getValue()) : Value(), std::move(cause));
+                    string(from.getWhat()), from.hasValue() ? read_value(from.getValue(), depth) : Value(),
+                    std::move(cause));
   return reason;
 }
+
+}  // namespace
+
+Value read(Field::Reader from) { return read_value(from, 0); }
+muproc::Mumsg read_fields(capnp::List<Field>::Reader from) { return read_named(from, 0); }
+muproc::Mumsg read(Mumsg::Reader from) { return read_fields(from.getFields()); }
+muproc::Reason read(Reason::Reader from) { return read_reason(from, k_of_notices); }
 
 }  // namespace wire
 }  // namespace muproc

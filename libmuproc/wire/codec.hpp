@@ -1,5 +1,6 @@
 // Owned values to and from their Cap'n Proto form. Reading checks what it reads: a kind that this version does not know
-// becomes nil, nesting is limited by the message reader, and whatever is malformed throws kj::Exception.
+// becomes nil, nesting is limited by the message reader, and whatever is malformed throws kj::Exception. Writing throws
+// ValueError for what is nested more deeply than anybody would read.
 #pragma once
 
 #include <muproc/reason.hpp>

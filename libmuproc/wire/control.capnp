@@ -11,6 +11,7 @@ using Cxx = import "/capnp/c++.capnp";
 $Cxx.namespace("muproc::wire");
 
 using M = import "mumsg.capnp";
+using G = import "groups.capnp";
 
 # ---- a muproc or a tool → the broker ---------------------------------------------------------------------------------
 
@@ -22,7 +23,7 @@ struct ToBroker {
     attach @2 :Attach;          # an outsider's first word on control.sock; answered with `kit`, then as a child
     exiting @3 :M.Reason;       # the muproc's own account, sent right before its process ends. No reply
     heeded @4 :Void;            # it has thrown ExitSignal: no more interrupting signals are needed. No reply
-    ready @5 :Void;             # reserved for an explicit readiness; no reply
+    ready @5 :Void;             # it has called ready(): who waits for its start need wait no longer. No reply
 
     spawn @6 :Spawn;            # → pid, when the child is ready
     exit @7 :Exit;              # exit(target, reason) → ok
@@ -44,10 +45,26 @@ struct ToBroker {
     getExtent @22 :GetExtent;          # → ok; fds: the memfd
 
     startSupervisor @23 :Supervisor;   # → pid, when all its children are ready
-    childVerb @24 :ChildVerb;          # start, stop, restart a supervised child by name → ok or pid
+    childVerb @24 :ChildVerb;          # start, stop, restart, delete a supervised child → ok or pid, when it has happened
     shutdown @25 :Void;                # stop the system in order → ok when it has begun
     describe @26 :Text;                # a muproc's or supervisor's name; "" is everything → nodes
+    reload @27 :Reload;                # → changes, when they have been made
+    newSender @28 :Void;               # → ok; fds: a socket over which another thread of the asker attaches and sends
+                                       # in the asker's name
+    startChild @29 :StartChild;        # a new child of a supervisor → pid when it is ready, ok when it declined to run
+    whichChildren @30 :Target;         # a supervisor → children
+    events @31 :EventsAfter;           # → events
+    group @32 :G.GroupRequest;         # process groups
+    advanceClock @33 :Int64;           # so many nanoseconds of a virtual time → ok, or an error when time is real
+    deadLetters @34 :UInt32;           # with at most so many of the last → deadLetters
+    drain @35 :Drain;                  # → ok when it has ended
+    drained @36 :Void;                 # a muproc that is being drained has nothing more to do. No reply
   }
+}
+
+struct EventsAfter {
+  number @0 :UInt64;         # only later ones
+  wait @1 :Bool;             # when there are none: the answer comes with the next
 }
 
 struct Hello {
@@ -100,6 +117,26 @@ struct Child {
   maxMessage @21 :UInt64;    # bytes; 0: the default
   backoff @22 :Backoff;      # absent: none
   limits @23 :Limits;        # absent: none
+  readyOn @24 :UInt8;        # muproc::ReadyOn
+  watchdogNs @25 :Int64;     # 0: none
+  user @26 :Text;            # "": the asker's, or the broker's
+  group @27 :Text;
+  hasGroups @28 :Bool;
+  groups @29 :List(Text);
+  hasMaySend @30 :Bool;
+  maySend @31 :List(Text);
+  mayNotControl @32 :Bool;
+  isNotTrusted @33 :Bool;
+  spares @34 :UInt32;
+  log @35 :LogSettings;      # absent: the system's
+}
+
+struct LogSettings {
+  # How what a muproc says is kept; what is not given is as the system has it.
+  level @0 :UInt8;           # 1 + muproc::LogLevel, of its own log; 0: not given
+  format @1 :UInt8;          # 1 + muproc::LogFormat; 0: not given
+  fileSize @2 :UInt64;       # bytes; 0: not given
+  files @3 :UInt32;          # 0: not given
 }
 
 struct Backoff {
@@ -112,7 +149,7 @@ struct Backoff {
 
 struct Limits {
   # What the kernel is told to hold the process to; a missing one is inherited.
-  memory @0 :UInt64;         # RLIMIT_DATA, bytes; 0: none
+  memory @0 :UInt64;         # RLIMIT_DATA, bytes; 0: none, or its cgroup sees to it
   files @1 :UInt64;          # RLIMIT_NOFILE; 0: none
   cpus @2 :List(UInt16);     # empty: any
   hasNice @3 :Bool;
@@ -123,6 +160,16 @@ struct Limits {
   oomScoreAdj @8 :Int32;
   hasUmask @9 :Bool;
   umask @10 :UInt32;
+  resources @11 :List(ResourceLimit);
+  hasIdentity @12 :Bool;     # as whom it runs, once the rest is done
+  uid @13 :UInt32;
+  gid @14 :UInt32;
+  groups @15 :List(UInt32);
+}
+
+struct ResourceLimit {
+  resource @0 :UInt8;        # RLIMIT_…
+  value @1 :UInt64;
 }
 
 struct Variable {
@@ -136,7 +183,7 @@ struct Supervisor {
   restarts @2 :UInt32;
   withinNs @3 :Int64;
   autoShutdown @4 :UInt8;    # muproc::AutoShutdown
-  children @5 :List(Child);
+  children @5 :List(Child);  # of a template supervisor: the template alone
   link @6 :Bool;             # to the muproc that asks
 }
 
@@ -177,10 +224,43 @@ struct GetExtent {
   extent @1 :UInt32;
 }
 
+struct Target {
+  # A muproc or supervisor.
+  union {
+    pid @0 :UInt64;
+    name @1 :Text;
+  }
+}
+
 struct ChildVerb {
-  name @0 :Text;
+  name @0 :Text;             # of the child; "": the pid says which
   verb @1 :Verb;
-  enum Verb { start @0; stop @1; restart @2; }
+  enum Verb { start @0; stop @1; restart @2; delete @3; }
+  pid @2 :UInt64;            # of the child: that very incarnation; 0: the name says which
+  supervisor @3 :Target;     # whose child it must be; absent: anybody's
+}
+
+struct StartChild {
+  supervisor @0 :Target;
+  union {
+    child @1 :Child;         # its whole specification
+    instance :group {        # of a template supervisor's one child
+      name @2 :Text;         # "": the broker makes one up
+      args @3 :M.Mumsg;      # added to the template's, in place of those of the same names
+    }
+  }
+}
+
+struct Drain {
+  # It takes no new messages, finishes what waits, and is stopped then.
+  name @0 :Text;
+  limitNs @1 :Int64;         # it is stopped after so long whatever waits, which is an error; -1: no limit
+}
+
+struct Reload {
+  file @0 :Text;             # an absolute path; "": the file that the system was launched from
+  settings @1 :List(Variable);  # as with --set, over those of the launch
+  isOnlyAsked @2 :Bool;      # says what would be done, and does nothing
 }
 
 # ---- the broker → a muproc or a tool ---------------------------------------------------------------------------------
@@ -204,14 +284,39 @@ struct FromBroker {
     channelOpened @12 :ChannelOpened;   # fds: the sender's segment, its eventfd
     peerDown @13 :PeerDown;
     extentDropped @14 :GetExtent;
+    changes @15 :Changes;
+    children @16 :Children;
+    events @17 :List(Event);
+    group @18 :G.GroupNews;            # the reply to a group's monitor, and the notices that it brings
+    deadLetters @19 :DeadLetters;
+    drain @20 :Void;                   # say when nothing waits any more
   }
+}
+
+struct Children {
+  isTemplate @0 :Bool;       # the supervisor's children are made from one template
+  children @1 :List(ChildInfo);   # in start order
+}
+
+struct ChildInfo {
+  name @0 :Text;
+  pid @1 :UInt64;            # 0: no process
+  isSupervisor @2 :Bool;
+  state @3 :State;
+  restart @4 :UInt8;         # muproc::Restart
+  enum State { down @0; starting @1; running @2; stopping @3; restarting @4; }
 }
 
 struct Error {
   kind @0 :Kind;
   text @1 :Text;             # names the thing
   reason @2 :M.Reason;       # of startFailed
-  enum Kind { failed @0; noproc @1; nameTaken @2; notFound @3; startFailed @4; permission @5; limit @6; version @7; }
+  enum Kind {
+    failed @0; noproc @1; nameTaken @2; notFound @3; startFailed @4; permission @5; limit @6; version @7; badConfig @8;
+    alreadyStarted @9; alreadyPresent @10; running @11; restarting @12;   # of a supervisor's children
+    timeout @13;
+  }
+  pid @3 :UInt64;            # of alreadyStarted, when it has one
 }
 
 struct Kit {
@@ -231,6 +336,8 @@ struct Kit {
   env @13 :List(Variable);   # module and function children set these, cwd and limits themselves, before `hello`;
   cwd @14 :Text;             # for exec children the seed's clone does it before the exec
   limits @15 :Limits;
+  logLevel @16 :UInt8;       # muproc::LogLevel
+  stderrInode @17 :UInt64;   # of the pipe that the logger reads; 0: standard error is not captured
 }
 
 struct Channel {
@@ -244,6 +351,8 @@ struct ChannelOpened {
   ringOffset @2 :UInt64;
   ringSize @3 :UInt32;
   secret @4 :UInt64;
+  isNotTrusted @5 :Bool;     # its large messages are copied before they are read
+  speaksFor @6 :UInt64;      # whose messages they are: the sender's own, or its muproc's when it is another thread's Sender
 }
 
 struct Notice {
@@ -265,6 +374,34 @@ struct PeerDown {
   # To everyone with a channel to or from it.
   pid @0 :UInt64;
   reason @1 :M.Reason;
+  hasCounted @2 :Bool;       # there was a channel to it, and
+  counted @3 :UInt64;        # what was sent before that position the broker has counted, if it was not read
+}
+
+struct DeadLetters {
+  # What reached nobody, since the system began.
+  counts @0 :List(UInt64);   # by shm::Drop
+  targets @1 :List(DropTarget);   # the most first
+  last @2 :List(DeadLetter);      # oldest first
+}
+
+struct DropTarget {
+  pid @0 :UInt64;            # the latest of that name; 0 with a name of "": names that nobody had, and what was not told apart
+  name @1 :Text;             # "": it is not known any more
+  count @2 :UInt64;
+}
+
+struct DeadLetter {
+  wallNs @0 :Int64;          # CLOCK_REALTIME
+  from @1 :UInt64;           # 0: not known
+  fromName @2 :Text;
+  to @3 :UInt64;
+  toName @4 :Text;
+  drop @5 :UInt32;           # shm::Drop
+  kind @6 :UInt32;           # shm::RecordKind
+  typeId @7 :UInt64;
+  text @8 :Text;             # the names of a mumsg's fields
+  count @9 :UInt64;          # so many of them
 }
 
 struct Node {
@@ -288,6 +425,25 @@ struct Node {
   monitors @16 :List(UInt64);
   code @17 :Text;            # "libarea.so:areaserver", the argv, …
   nodeStatus @18 :Status;
+  memoryLimit @19 :Text;     # "512MiB by RLIMIT_DATA", "512MiB by the cgroup /…"; "": none
+  user @20 :Text;            # as whom it runs; "": as the broker
+  saidStatus @21 :Text;      # of a plain program: its STATUS= on the notify socket
+  watchdogNs @22 :Int64;     # 0: none
+  spares @23 :UInt32;        # children that are to wait for its end, cloned in advance
+  sparesReady @24 :UInt32;   # and so many do
+}
+
+struct Changes {
+  # What a reload has done, or would do, in order.
+  warnings @0 :Text;         # of the new config, as mubroker prints them
+  changes @1 :List(Change);
+}
+
+struct Change {
+  verb @0 :Text;             # "keep", "change", "restart", "add", "remove", "move"
+  name @1 :Text;             # of a muproc or supervisor; "": of the system
+  details @2 :List(Text);    # "stop: 5s → kill"
+  error @3 :Text;            # why it could not be done; "": it was
 }
 
 struct Status {
@@ -304,17 +460,89 @@ struct Status {
   wakes @9 :UInt64;
 }
 
+struct Event {
+  # A birth, a death or a decision, for muctl events.
+  number @0 :UInt64;         # from 1, without gaps: a gap says that events have been forgotten
+  wallNs @1 :Int64;          # CLOCK_REALTIME
+  kind @2 :Text;             # "birth", "death", "start_failed", "restart", …
+  name @3 :Text;             # whom it is about; "" for the system
+  pid @4 :UInt64;
+  osPid @5 :Int32;
+  text @6 :Text;             # for people
+  reason @7 :Text;           # of a death; else ""
+}
+
+# ---- the broker ↔ its logger -----------------------------------------------------------------------------------------
+
+struct ToLogger {
+  union {
+    open @0 :OpenLog;            # fds: the read ends of its standard output and standard error
+    ended @1 :UInt64;            # the muproc with that Pid: what is in its pipes now is its last word
+    crash @2 :Crash;             # fds: its segment, if it has one
+    finish @3 :Void;             # everybody has ended: write what is left, and end
+    change @4 :OpenLog;          # what that muproc says is kept like this from now on
+    console @5 :Bool;            # whether what muprocs say is shown on the console from now on
+  }
+}
+
+struct OpenLog {
+  pid @0 :UInt64;
+  name @1 :Text;
+  osPid @2 :Int32;
+  file @3 :Text;                 # its path
+  speaksLevels @4 :Bool;         # it has the runtime, so lines may begin with a level (wire/log_line.hpp)
+  format @5 :UInt8;              # muproc::LogFormat
+  fileSize @6 :UInt64;           # bytes
+  files @7 :UInt32;
+}
+
+struct Crash {
+  # Whose report is to be written.
+  pid @0 :UInt64;
+  name @1 :Text;
+  osPid @2 :Int32;
+  reason @3 :M.Reason;
+  signal @4 :Int32;              # by which the kernel says that it ended; 0: none
+  coreDumped @5 :Bool;
+  code @6 :Text;                 # what it ran
+  restarts @7 :UInt32;
+  decision @8 :Text;             # what its supervisor did
+  uptimeNs @9 :Int64;
+  wallNs @10 :Int64;
+  inHand @11 :List(CrashInHand);
+  folder @12 :Text;              # where reports are
+  keep @13 :UInt32;              # so many reports
+  unreported @14 :UInt32;        # ends of the same muproc since its previous report
+}
+
+struct CrashInHand {
+  sender @0 :UInt64;
+  senderName @1 :Text;           # "": it has gone
+  typeId @2 :UInt64;
+  ageNs @3 :Int64;
+}
+
+struct FromLogger {
+  union {
+    closed @0 :UInt64;           # nothing more can come from that muproc's pipes
+    trouble @1 :Text;            # for the broker's log
+    reported @2 :Text;           # the path of a crash report
+  }
+}
+
 # ---- the broker ↔ seed and zygotes -----------------------------------------------------------------------------------
 
 struct ToZygote {
   id @0 :UInt64;
   union {
     cloneZygote @1 :Text;        # the seed: a new zygote for that module, "" for the broker's own image. fds: its socket
-    cloneEntry @2 :Text;         # a zygote: a child that runs MUPROC_ENTRY(name). fds: its control socket
+    cloneEntry @2 :Text;         # a zygote: a child that runs MUPROC_ENTRY(name). fds: its control socket, its output
     cloneFunction @3 :UInt64;    # a zygote: a child that runs the function at that offset of the module `buildId`. fds: as above
-    cloneExec @4 :ExecSpec;      # the seed: a child that execs. fds: its control socket, unless plain
+    cloneExec @4 :ExecSpec;      # the seed: a child that execs. fds: status, its control socket unless plain, its output
   }
   buildId @5 :Data;              # of cloneFunction
+  output @6 :Bool;               # the last two descriptors become the child's standard output and standard error
+  cgroup @7 :Text;               # the folder of the cgroup in which the child begins; "": that of who clones it
 }
 
 struct ExecSpec {

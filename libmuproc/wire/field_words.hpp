@@ -1,6 +1,7 @@
-// The fields of a mumsg word by word: where Cap'n Proto's encoding puts what mumsg.capnp says.
+// The fields of a mumsg, and of a server's request, word by word: where Cap'n Proto's encoding puts what mumsg.capnp and
+// server.capnp say.
 //
-// Mumsgs of a few numbers and short texts are most of what is sent. Their words are written, and found again, here;
+// Fields of numbers and short texts are most of what is sent. Their words are written, and found again, here;
 // everything else goes through Cap'n Proto's builders and readers, and so may these: the bytes are the same
 // (tests/unit/field_words_test.cpp).
 #pragma once
@@ -11,6 +12,8 @@
 #include <cstring>
 #include <optional>
 #include <string_view>
+
+#include <muproc/message.hpp>
 
 #include "wire/mumsg.capnp.h"
 
@@ -24,8 +27,10 @@ inline constexpr unsigned k_field_name = 3;
 inline constexpr unsigned k_field_text = 4;
 inline constexpr unsigned k_field_words = 5;
 inline constexpr unsigned k_boolean_bit = 16;
-// What stands before the fields: the root pointer, the mumsg's only pointer, the tag of the list.
+// What stands before the fields of a mumsg: the root pointer, its only pointer, the tag of the list. Of a request: the
+// root pointer, its id, the pointers to the list and to its name, the tag.
 inline constexpr unsigned k_words_before_fields = 3;
+inline constexpr unsigned k_words_before_arguments = 5;
 
 constexpr std::uint64_t struct_pointer(std::int64_t offset, std::uint64_t data, std::uint64_t pointers) {
   return (static_cast<std::uint64_t>(offset) << 2 & 0xffffffff) | data << 32 | pointers << 48;
@@ -39,44 +44,48 @@ inline constexpr unsigned k_inline_composite = 7;
 /// A text with its NUL, in words.
 constexpr std::size_t text_words(std::string_view text) { return text.size() / 8 + 1; }
 
-/// The fields of a message that `check_bounds` or `inside` has passed.
+/// The fields of a message that was looked at by `inside`, or that has passed `check_bounds`.
 class FieldWords {
  public:
-  /// True when the message has the usual shape, and every pointer of it is null or leads to bytes inside: what
-  /// `check_bounds` would find of plain fields, in a few instructions for each. False says nothing.
-  static bool inside(const capnp::word* message, std::size_t count) {
-    if (count < k_words_before_fields) return false;
-    const auto fields = of(message);
-    const std::size_t behind = count - k_words_before_fields;
-    const std::uint64_t words_of_list = load(message + 1) >> 35;
-    if (!fields || words_of_list > behind || fields->size_ > words_of_list / k_field_words) return false;
+  explicit FieldWords(const detail::PlainFields& fields) : first_(fields.first), size_(fields.count) {}
+
+  /// The fields when the message has the usual shape, and every pointer of it is null or leads to bytes inside: what
+  /// `check_bounds` would find of plain fields, in a few instructions for each. None says nothing.
+  static detail::PlainFields inside(const capnp::word* message, std::size_t count) {
+    if (count < k_words_before_fields) return {};
+    const Shape* shape = shape_of(message);
+    if (!shape || count < shape->before) return {};
+    detail::PlainFields fields = fields_of(message, *shape);
+    const std::size_t behind = count - shape->before;
+    const std::uint64_t words_of_list = load(message + shape->list) >> 35;
+    if (!fields.first || words_of_list > behind || fields.count > words_of_list / k_field_words) return {};
     std::size_t budget = 8 * count + 65536;  // as check_bounds has it
-    for (unsigned i = 0; i < fields->size_; ++i)
-      for (const unsigned part : {k_field_name, k_field_text}) {
-        const std::uint64_t pointer = fields->word(i, part);
-        if (pointer == 0) continue;
-        const std::int64_t begin = std::int64_t{k_words_before_fields} + i * k_field_words + part + 1 + offset_of(pointer);
-        const std::uint64_t words = ((pointer >> 35) + 7) / 8;
-        if ((pointer & 3) != 1 || (pointer >> 32 & 7) != k_bytes || begin < 0 ||
-            static_cast<std::uint64_t>(begin) + words > count || words > budget)
-          return false;
-        budget -= words;
-      }
-    return true;
+    const auto leads_inside = [&](std::size_t at) {
+      const std::uint64_t pointer = load(message + at);
+      if (pointer == 0) return true;
+      const std::int64_t begin = static_cast<std::int64_t>(at) + 1 + offset_of(pointer);
+      const std::uint64_t words = ((pointer >> 35) + 7) / 8;
+      if ((pointer & 3) != 1 || (pointer >> 32 & 7) != k_bytes || begin < 0 ||
+          static_cast<std::uint64_t>(begin) + words > count || words > budget)
+        return false;
+      budget -= words;
+      return true;
+    };
+    fields.bits = 0;
+    std::size_t at = shape->before;
+    for (unsigned i = 0; i < fields.count; ++i, at += k_field_words) {
+      fields.bits |= detail::field_bit(load(message + at + k_field_key));
+      if (!leads_inside(at + k_field_name) || !leads_inside(at + k_field_text)) return {};
+    }
+    if (shape->has_name && !leads_inside(shape->list + 1)) return {};
+    return fields;
   }
 
   /// Nothing when it has another shape: one that a later version has sent, say. Then ask Cap'n Proto.
   static std::optional<FieldWords> of(const capnp::word* message) {
-    // Each word says that the next is there.
-    if (load(message) != struct_pointer(0, 0, 1)) return std::nullopt;
-    if ((load(message + 1) & 0x7ffffffff) != list_pointer(0, k_inline_composite, 0)) return std::nullopt;
-    const std::uint64_t tag = load(message + 2);
-    if ((tag >> 32) != (struct_pointer(0, 3, 2) >> 32) || (tag & 3) != 0 || static_cast<std::int32_t>(tag) < 0)
-      return std::nullopt;
-    FieldWords fields;
-    fields.first_ = message + k_words_before_fields;
-    fields.size_ = static_cast<unsigned>(tag) >> 2;
-    return fields;
+    const Shape* shape = shape_of(message);
+    const auto fields = shape ? fields_of(message, *shape) : detail::PlainFields();
+    return fields.first ? std::optional<FieldWords>(fields) : std::nullopt;
   }
 
   unsigned size() const { return size_; }
@@ -96,6 +105,23 @@ class FieldWords {
   }
 
  private:
+  struct Shape {
+    unsigned before;  // words before the fields
+    unsigned list;    // where the pointer to them is
+    bool has_name;    // behind that pointer another one, to the request's name
+  };
+  static const Shape* shape_of(const capnp::word* message) {
+    static constexpr Shape mumsg{k_words_before_fields, 1, false}, request{k_words_before_arguments, 2, true};
+    const std::uint64_t root = load(message);
+    return root == struct_pointer(0, 0, 1) ? &mumsg : root == struct_pointer(0, 1, 2) ? &request : nullptr;
+  }
+  /// Each word says that the next is there.
+  static detail::PlainFields fields_of(const capnp::word* message, const Shape& shape) {
+    if ((load(message + shape.list) & 0x7ffffffff) != list_pointer(shape.has_name, k_inline_composite, 0)) return {};
+    const std::uint64_t tag = load(message + shape.before - 1);
+    if ((tag >> 32) != (struct_pointer(0, 3, 2) >> 32) || (tag & 3) != 0 || static_cast<std::int32_t>(tag) < 0) return {};
+    return {message + shape.before, static_cast<unsigned>(tag) >> 2};
+  }
   static std::int64_t offset_of(std::uint64_t pointer) { return static_cast<std::int32_t>(pointer) >> 2; }
   static std::uint64_t load(const capnp::word* at) {
     std::uint64_t word;

@@ -28,9 +28,15 @@ struct Field {
   }
 }
 
+struct ByteMessage @0xd5f09c1e62ab8347 {
+  # Bytes that are a message of their own: `self.send(to, bytes)`.
+  bytes @0 :Data;
+}
+
 struct Structure {
   typeId @0 :UInt64;
-  words @1 :Data;    # the struct's message, flat
+  words @1 :Data;             # the struct's message, flat, as StructValue has it; or
+  contents @2 :AnyPointer;    # the struct itself
 }
 
 struct Reason {

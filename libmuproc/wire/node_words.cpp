@@ -25,6 +25,7 @@ std::string_view state_word(Node::Reader node) {
     case shm::SlotState::backing_off: return "backing_off";
     case shm::SlotState::stopped: return "stopped";
     case shm::SlotState::failed: return "failed";
+    case shm::SlotState::draining: return "draining";
   }
   return "?";
 }
@@ -36,6 +37,8 @@ std::string_view activity_word(Status::Reader status) {
     case shm::Activity::receiving: return "receiving";
     case shm::Activity::sending: return "sending";
     case shm::Activity::exiting: return "exiting";
+    case shm::Activity::sleeping: return "sleeping";
+    case shm::Activity::asking: return "asking";
   }
   return "?";
 }

@@ -10,7 +10,7 @@ namespace muproc::wire {
 
 /// "muproc", "plain", "supervisor", "outsider"; "?" for a number that this version does not know.
 std::string_view kind_word(Node::Reader node);
-/// "starting", "running", "stopping", "backing_off", "stopped", "failed"; "?".
+/// "starting", "running", "stopping", "draining", "backing_off", "stopped", "failed"; "?".
 std::string_view state_word(Node::Reader node);
 /// What a muproc is doing: "starting", "running", "receiving", "sending", "exiting"; "?".
 std::string_view activity_word(Status::Reader status);

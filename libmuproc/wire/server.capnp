@@ -10,6 +10,10 @@ using M = import "mumsg.capnp";
 struct Request {
   fields @0 :List(M.Field);   # the arguments in order, with the keys 1, 2, …; the first pointer, as in a Mumsg
   name @1 :Text;              # of the handler
-  key @2 :UInt64;             # FNV-1a of the name
-  signature @3 :UInt64;       # FNV-1a of the signature's text, as in "(int, text) -> float"
+  id @2 :UInt64;              # of name and signature together (request_id in muproc/request.hpp)
+}
+
+struct HandedOver {
+  # An answer that says who will answer instead of who sends this; in a message of kind `reply`.
+  to @0 :UInt64;
 }

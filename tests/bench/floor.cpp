@@ -1,81 +1,126 @@
 #include "bench/floor.hpp"
 
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <atomic>
-#include <csignal>
 #include <cstdint>
 #include <new>
 #include <stdexcept>
 
+#include "bench/pair.hpp"
+
 namespace muproc::bench {
 namespace {
 
-constexpr std::uint64_t k_warm_up = 2'000;
-constexpr std::uint64_t k_laps = 20'000;
+constexpr int k_warm_up = 2'000;
+constexpr int k_laps = 20'000;
+constexpr int k_wakes = 200;
 
 struct Shared {
   alignas(128) std::atomic<std::uint64_t> there{0};
   alignas(128) std::atomic<std::uint64_t> back{0};
-  alignas(128) Round result;
 };
 
-void serve(Shared& shared) {
-  for (std::uint64_t n = 1; n <= k_warm_up + k_laps; ++n) {
-    while (shared.there.load(std::memory_order_acquire) != n) {
-    }
-    shared.back.store(n, std::memory_order_release);
+void await(const std::atomic<std::uint64_t>& word, std::uint64_t value) {
+  while (word.load(std::memory_order_acquire) != value) {
   }
 }
 
-void play(Shared& shared) {
-  Laps laps(k_laps);
-  for (std::uint64_t n = 1; n <= k_warm_up + k_laps; ++n) {
-    if (n == k_warm_up + 1) laps.begin();
-    shared.there.store(n, std::memory_order_release);
-    while (shared.back.load(std::memory_order_acquire) != n) {
-    }
-    if (n > k_warm_up) laps.lap();
+class Eventfd {
+ public:
+  Eventfd() : fd_(::eventfd(0, EFD_CLOEXEC)) {
+    if (fd_ < 0) throw std::runtime_error("cannot make an eventfd");
   }
-  shared.result = laps.end();
-}
-
-pid_t run_on(unsigned core, void (*function)(Shared&), Shared& shared) {
-  const pid_t child = ::fork();
-  if (child != 0) return child;
-  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  try {
-    pin(core);
-    function(shared);
-  } catch (...) {
-    ::_exit(1);
+  Eventfd(const Eventfd&) = delete;
+  Eventfd& operator=(const Eventfd&) = delete;
+  ~Eventfd() { ::close(fd_); }
+  void write() { check(::write(fd_, &k_one, 8)); }
+  void read() {
+    std::uint64_t count;
+    check(::read(fd_, &count, 8));
   }
-  ::_exit(0);
-}
 
-bool ended_well(pid_t child) {
-  int status = 0;
-  return ::waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
+ private:
+  static constexpr std::uint64_t k_one = 1;
+  static void check(ssize_t count) {
+    if (count != 8) throw std::runtime_error("an eventfd failed");
+  }
+  int fd_;
+};
 
 }  // namespace
 
-Round measure_floor(Cores cores) {
-  void* memory = ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (memory == MAP_FAILED) throw std::runtime_error("cannot map memory for the floor");
-  auto* shared = new (memory) Shared;
-  const pid_t server = run_on(cores.second, serve, *shared);
-  const pid_t player = run_on(cores.first, play, *shared);
-  const bool played = ended_well(player);
-  if (!played) ::kill(server, SIGKILL);
-  const bool served = ended_well(server);
-  const Round result = shared->result;
-  ::munmap(memory, sizeof(Shared));
-  if (!played || !served) throw std::runtime_error("the floor could not be measured");
-  return result;
+Histogram measure_floor(Cores cores) {
+  const SharedMemory memory = shared_memory(sizeof(Shared));
+  auto& shared = *new (memory.get()) Shared;
+  std::uint64_t served = 0, played = 0;
+  return between_two(
+      cores,
+      [&] {
+        for (;;) {
+          await(shared.there, ++served);
+          shared.back.store(served, std::memory_order_release);
+        }
+      },
+      [&] {
+        const auto lap = [&](int) {
+          shared.there.store(++played, std::memory_order_release);
+          await(shared.back, played);
+        };
+        timed(k_warm_up, lap);
+        return timed(k_laps, lap);
+      });
+}
+
+Histogram measure_eventfd_wake(Cores cores) {
+  struct Stamps {
+    std::atomic<double> written{0};
+    std::atomic<double> read{0};
+  };
+  const SharedMemory memory = shared_memory(sizeof(Stamps));
+  auto& stamps = *new (memory.get()) Stamps;
+  Eventfd wake, done;
+  return between_two(
+      cores,
+      [&] {
+        for (;;) {
+          wake.read();
+          stamps.read = now_ns();
+          done.write();
+        }
+      },
+      [&] {
+        Histogram wakes;
+        for (int n = 0; n < k_wakes; ++n) {
+          rest();
+          stamps.written = now_ns();
+          wake.write();
+          done.read();
+          wakes.record(static_cast<std::uint64_t>(stamps.read - stamps.written));
+        }
+        return wakes;
+      });
+}
+
+Histogram measure_eventfd_same_core(Cores cores) {
+  Eventfd there, back;
+  return between_two(
+      {cores.first, cores.first},
+      [&] {
+        for (;;) {
+          there.read();
+          back.write();
+        }
+      },
+      [&] {
+        const auto lap = [&](int) {
+          there.write();
+          back.read();
+        };
+        timed(k_warm_up, lap);
+        return timed(k_laps, lap);
+      });
 }
 
 }  // namespace muproc::bench

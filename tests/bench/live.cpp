@@ -8,6 +8,8 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <string>
+#include <vector>
 
 namespace muproc::bench {
 namespace {
@@ -20,19 +22,20 @@ std::filesystem::path make_folder() {
   return path;
 }
 
-pid_t start_broker() {
+pid_t start_broker(unsigned ballast) {
+  const std::string mib = std::to_string(ballast);
   const pid_t child = ::fork();
   if (child != 0) return child;
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
-  ::execl("/proc/self/exe", "mubench", "--serve", static_cast<char*>(nullptr));
+  ::execl("/proc/self/exe", "mubench", "--serve", "--ballast", mib.c_str(), static_cast<char*>(nullptr));
   ::_exit(127);
 }
 
 }  // namespace
 
-Live::Live(Cores cores) : cores_(cores), folder_(make_folder()) {
+Live::Live(Cores cores, unsigned ballast) : cores_(cores), folder_(make_folder()) {
   ::setenv("MUPROC_RUNTIME_DIR", folder_.c_str(), 1);
-  broker_ = start_broker();
+  broker_ = start_broker(ballast);
   const double give_up = now_ns() + 20e9;
   while (!attachment_) {
     try {
@@ -58,17 +61,21 @@ int Live::os_pid(Pid pid) {
   return 0;
 }
 
-Pid Live::spawn(const std::string& name, Function function, unsigned core, Mumsg args) {
+Pid Live::spawn(const std::string& name, Function function, unsigned core, Mumsg args, MailboxSizes mailbox) {
   args.set("core", core);
-  return self().spawn(name, function, {.args = std::move(args), .stop = muproc::kill});
+  return self().spawn(name, function, {.args = std::move(args), .stop = muproc::kill, .mailbox = mailbox});
 }
 
-Round Live::measured_by(Function function, unsigned core, Mumsg args) {
-  const Pid pid = spawn(fresh_name("measure"), function, core, std::move(args));
+Round Live::measured_by(Function function, Mumsg args, MailboxSizes mailbox) {
+  args.set("other", cores_.second);
+  const Pid pid = spawn(fresh_name("measure"), function, cores_.first, std::move(args), mailbox);
   const Ref ref = self().monitor(pid);
   Round round;
   std::optional<Reason> failed;
-  self().receive(on<"value", "p90", "p99">() >> [&](double value, double p90, double p99) { round = {value, p90, p99}; },
+  self().receive(on<"value", "beside", "laps">() >> [&](double value, double beside, std::string_view laps) {
+                   round = {.value = value, .laps = Histogram::parse(laps)};
+                   if (beside > 0) round.beside = beside;
+                 },
                  on<"terminated", "reason">(is(pid)) >> [&](Value, Reason reason) { failed = std::move(reason); });
   if (failed) throw std::runtime_error("a measuring muproc ended too early: " + to_string(*failed));
   self().kill(pid);
@@ -79,12 +86,28 @@ Round Live::measured_by(Function function, unsigned core, Mumsg args) {
 
 void settle(Self& self) { pin(self.args()["core"].as<unsigned>()); }
 
-void tell(Self& self, const Round& round) {
-  self.send(self.parent(), "value", round.value, "p90", round.p90.value_or(0), "p99", round.p99.value_or(0));
-  self.receive(on<"never">() >> [] {});  // until it is killed: how it ends is none of what is measured
+Pid spawn_beside(Self& self, const std::string& prefix, Function function, Mumsg args) {
+  args.set("core", self.args()["other"]);
+  return self.spawn(gensym(prefix), function, {.args = std::move(args), .link = true, .stop = muproc::kill});
 }
 
-int serve() {
+void tell(Self& self, const Round& round) {
+  self.send(self.parent(), "value", round.value, "beside", round.beside.value_or(0), "laps", round.laps.text());
+  idle(self);
+}
+
+void idle(Self& self) { self.receive(on<"never">() >> [] {}); }
+
+void victim(Self& self) {
+  for (;;)
+    self.receive(on<"hello">() >> [&](From from) { self.send(from, "heard", now_ns()); });
+}
+
+std::string victim_program() { return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "mubench_victim"; }
+
+int serve(unsigned ballast) {
+  const std::vector<char> weight(std::size_t{ballast} << 20, 1);
+  asm volatile("" : : "r"(weight.data()) : "memory");  // it is for its own sake
   System system(k_system, {.log = LogLevel::warn});
   return system.run();
 }

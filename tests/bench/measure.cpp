@@ -1,6 +1,7 @@
 #include "bench/measure.hpp"
 
 #include <sched.h>
+#include <time.h>
 
 #include <algorithm>
 #include <chrono>
@@ -8,6 +9,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace muproc::bench {
 
@@ -23,20 +25,29 @@ Nanoseconds now_ns() {
   return std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-double quantile(std::vector<double> samples, double q) {
+double median(std::vector<double> samples) {
   if (samples.empty()) return 0;
-  const auto at = samples.begin() + static_cast<std::ptrdiff_t>(q * static_cast<double>(samples.size() - 1) + 0.5);
+  const auto at = samples.begin() + static_cast<std::ptrdiff_t>(samples.size() / 2);
   std::nth_element(samples.begin(), at, samples.end());
   return *at;
 }
 
-Round Laps::end() const {
-  const double ns_per_stamp = (now_ns() - begin_ns_) / static_cast<double>(stamps_.back() - stamps_.front());
-  std::vector<double> laps;
-  laps.reserve(stamps_.size());
-  for (std::size_t i = 1; i < stamps_.size(); ++i)
-    laps.push_back(static_cast<double>(stamps_[i] - stamps_[i - 1]) * ns_per_stamp);
-  return {median(laps), quantile(laps, 0.9), quantile(laps, 0.99)};
+Round round_of(Histogram laps, double ns_per_unit) {
+  return {.value = laps.median() / ns_per_unit, .laps = std::move(laps)};
+}
+
+Histogram Laps::end() const {
+  Histogram laps;
+  if (used_ < 2) return laps;
+  const double ns_per_stamp = (now_ns() - begin_ns_) / static_cast<double>(stamps_[used_ - 1] - stamps_[0]);
+  for (std::size_t i = 1; i < used_; ++i)
+    laps.record(static_cast<std::uint64_t>(static_cast<double>(stamps_[i] - stamps_[i - 1]) * ns_per_stamp + 0.5));
+  return laps;
+}
+
+void rest() {
+  constexpr timespec k_while{0, 500'000};
+  ::nanosleep(&k_while, nullptr);
 }
 
 Memory memory_of(int os_pid) {

@@ -1,12 +1,11 @@
 // Exits, links and monitors: who hears of an end, what, and in which order.
-#include <sys/mman.h>
 #include <unistd.h>
 
-#include <atomic>
-#include <new>
+#include <csignal>
 #include <string>
 #include <vector>
 
+#include "support/shared_words.hpp"
 #include "support/system_fixture.hpp"
 
 using namespace muproc;
@@ -26,22 +25,6 @@ void trapper(Self& self) {
     self.receive(on<"terminated", "reason">() >>
                      [&](Value who, Reason reason) { self.send(self.parent(), "heard", reason, "of", who); },
                  on<"link">() >> [&](Pid peer) { self.link(peer); }, on<"cmd">(is("return")) >> [&] { done = true; });
-}
-
-/// Words that the test and its muprocs share behind the runtime's back, to bring about what is unlikely otherwise. Made
-/// before the system, so that all have it.
-struct Shared {
-  std::atomic<int> stage{0};
-  void await(int wanted) const {
-    wait_until("stage " + std::to_string(wanted), [&] { return stage.load() >= wanted; });
-  }
-};
-Shared* shared = nullptr;
-
-void make_shared_words() {
-  void* memory = ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  REQUIRE(memory != MAP_FAILED);
-  shared = new (memory) Shared;
 }
 
 void no_more_messages(Self& self) {
@@ -324,6 +307,20 @@ TEST_CASE("kill ends one that traps too, and can itself be trapped through a lin
   CHECK_FALSE(self.alive(middle));
 }
 
+// Its word that it traps is on its way to the broker while the kill is on its way to it.
+TEST_CASE("one that is killed while it begins to trap was killed", "[exit]") {
+  LiveSystem system;
+  Self& self = system.self();
+  for (int round = 0; round < 100; ++round) {
+    const auto [pid, ref] = self.spawn_monitor(gensym("stubborn-"), +[](Self& self) {
+      self.trap_exits(true);
+      waits(self);
+    });
+    self.kill(pid);
+    REQUIRE(reason_of(self, ref) == Reason::killed());
+  }
+}
+
 TEST_CASE("a chain of links shows the kill inside", "[exit][link][otp][kill_to_killed]") {
   LiveSystem system;
   Self& self = system.self();
@@ -548,6 +545,28 @@ TEST_CASE("an exit signal keeps its place among its sender's messages", "[exit][
   self.send(pid, "n", 2);
   shared->stage = 2;
   CHECK(reason_of(self, ref) == "1x2");
+}
+
+TEST_CASE("more signals than the system lane holds keep their place among messages", "[exit][order][otp][sig_order]") {
+  LiveSystem system;
+  Self& self = system.self();
+  const auto [pid, ref] = self.spawn_monitor("a", +[](Self& self) {
+    int expected = 0;
+    while (expected < 4000)
+      self.receive(on<"n">() >> [&](int n) { MUST(n == expected++); },
+                   on<"terminated", "reason">() >> [&](Value, Reason reason) {
+                     MUST(reason.value().as<int>() == expected++);
+                   });
+  }, {.trap_exits = true});
+  const pid_t os_pid = os_pid_of(self, pid);
+  ::kill(os_pid, SIGSTOP);
+  wait_until_stopped(os_pid);
+  for (int i = 0; i < 4000; i += 2) {
+    self.exit(pid, i);
+    self.send(pid, "n", i + 1);
+  }
+  ::kill(os_pid, SIGCONT);
+  CHECK(reason_of(self, ref) == Reason::normal());
 }
 
 TEST_CASE("messages and exit signals of one sender arrive in order, many times", "[exit][order][otp][sig_order]") {

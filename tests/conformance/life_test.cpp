@@ -122,6 +122,24 @@ TEST_CASE("an entry that is not in its module is an error that names both", "[sp
   CHECK_NOTHROW(self.spawn("a", module(module_dir() + "/libarea.so", "areaserver")));
 }
 
+TEST_CASE("one that does not want to wait for a module to load spoils the start of nobody who does", "[spawn][start]") {
+  LiveSystem system;
+  Self& self = system.self();
+  const auto passer = [] { return module(module_dir() + "/libslow_to_load.so", "passes_the_gate"); };
+  self.spawn("patient", Code(+[](Self& self) {
+    self.send("tester", "asks", true);
+    self.spawn("a", module(module_dir() + "/libslow_to_load.so", "passes_the_gate"), {.ready_timeout = k_patience});
+    self.send("tester", "passed", true);
+    self.receive(on<"never">() >> [] {});
+  }));
+  self.receive(on<"asks">() >> [] {}, or_fail("that it asks"));
+  CHECK_THROWS_WITH(self.spawn("b", passer(), {.ready_timeout = 20ms}), Contains("not ready within"));
+  CHECK_THROWS_WITH(self.spawn("c", passer(), {.ready_timeout = 20ms}), Contains("not ready within"));
+  std::ofstream(std::string(std::getenv("MUPROC_RUNTIME_DIR")) + "/gate") << "open";
+  self.receive(on<"passed">() >> [] {}, or_fail("that it passed"));
+  CHECK_NOTHROW(self.spawn("d", passer(), {.ready_timeout = k_patience}));
+}
+
 TEST_CASE("names that cannot be are refused", "[spawn][bad-input]") {
   LiveSystem system;
   Self& self = system.self();

@@ -250,6 +250,16 @@ TEST_CASE("after is never early", "[receive][otp][after_long]") {
   }
 }
 
+TEST_CASE("an after that is longer than nanoseconds can count waits for a message all the same", "[receive][otp][after_long]") {
+  LiveSystem system;
+  Self& self = system.self();
+  for (const auto hours : {std::chrono::hours::max(), std::chrono::hours(3'000'000)}) {
+    self.send_after(1ms, self.pid(), {{"n", 1}});
+    CHECK(self.receive(on<"n">() >> [] { return true; }, after(hours) >> [] { return false; }));
+  }
+  CHECK_THROWS_AS(self.receive(after(std::chrono::hours::min()) >> [] {}), std::invalid_argument);
+}
+
 TEST_CASE("messages that match nothing do not lengthen an after", "[receive]") {
   LiveSystem system;
   Self& self = system.self();
@@ -503,6 +513,38 @@ TEST_CASE("a message larger than the limit is refused with both sizes, and nothi
   CHECK_FALSE(self.receive_any(0s));
 }
 
+TEST_CASE("a value that is nested too deeply is refused where it is sent, and its sender lives", "[send][bad-input]") {
+  LiveSystem system;
+  Self& self = system.self();
+  CHECK(play(self, "a", +[](Self& self) {
+          const auto nested = [](int depth) {
+            Value value("innermost");
+            for (int level = 0; level < depth; ++level) value = level % 2 ? Value(List{value}) : Value(Mumsg{{"inner", value}});
+            return value;
+          };
+          self.send("tester", "deep", nested(64));
+          self.send("tester", "deep", nested(64), "weight", Data(200'000));
+          try {
+            self.send("tester", "deep", nested(65));
+            MUST(!"sent");
+          } catch (const ValueError&) {
+          }
+          self.exit(nested(62));
+        }).is(Reason::Kind::exit));
+  for (int i = 0; i < 2; ++i) {
+    int depth = 0;
+    for (Value value = next<"deep">(self); value.kind() != Value::Kind::text; ++depth)
+      value = value.kind() == Value::Kind::list ? value.as<List>()[0] : value.as<Mumsg>()["inner"];
+    CHECK(depth == 64);
+  }
+  const Reason unspeakable = play(self, "b", +[](Self& self) {
+    Value value(1);
+    for (int level = 0; level < 1000; ++level) value = List{value};
+    self.exit(value);
+  });
+  CHECK(unspeakable.name() == "muproc::ValueError");
+}
+
 TEST_CASE("a full stash is an error at its owner, and what it holds stays", "[receive][stash]") {
   LiveSystem system;
   Self& self = system.self();
@@ -517,8 +559,16 @@ TEST_CASE("a full stash is an error at its owner, and what it holds stays", "[re
     MUST(full);
     const auto waiting = self.unmatched_count();
     MUST(waiting > 0);
-    for (std::size_t i = 0; i < waiting; ++i)
-      self.receive(on<"n">() >> [&](std::uint64_t n) { MUST(n == i); }, after(0s) >> [] { MUST(!"there"); });
+    // It stays full until something is taken; what comes meanwhile waits in its channel, and none is lost.
+    for (int i = 0; i < 3; ++i) {
+      try {
+        self.receive(on<"never">() >> [] {}, after(0s) >> [] {});
+        MUST(!"room");
+      } catch (const StashFull&) {
+      }
+    }
+    MUST(self.unmatched_count() == waiting);
+    for (std::uint64_t i = 0; i < 2000; ++i) self.receive(on<"n">() >> [&](std::uint64_t n) { MUST(n == i); });
   }, {.mailbox = {.stash = Bytes::kib(64)}});
   for (int n = 0; n < 2000; ++n) self.send(pid, "n", n);
   CHECK(reason_of(self, ref) == Reason::normal());

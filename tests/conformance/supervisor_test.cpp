@@ -407,6 +407,25 @@ TEST_CASE("any_significant: the first significant child that ends for good ends 
   for (const char* name : {"a", "b", "c"}) CHECK_FALSE(self.find(name));
 }
 
+TEST_CASE("a supervisor whose significant child ends while others still start has started, and then shuts down",
+          "[supervisor][significant]") {
+  LiveSystem system;
+  Self& self = system.self();
+  const auto brief = +[](Self&) {};
+  const auto slow = +[](Self& self) {
+    while (self.find("brief")) self.sleep(1ms);
+    self.ready();
+    self.receive(on<"never">() >> [] {});
+  };
+  const Pid sup = self.start_supervisor(
+      "sup", supervisor(one_for_one, {5, 5s},
+                        {{"brief", brief, {.restart = temporary, .significant = true}}, {"slow", slow, {.ready_on = ReadyOn::call}}},
+                        any_significant));
+  const Reason reason = reason_of(self, self.monitor(sup));
+  CHECK((reason == Reason::shutdown() || reason == Reason::noproc()));
+  CHECK_FALSE(self.find("slow"));
+}
+
 TEST_CASE("all_significant: the last significant child that ends for good ends its supervisor",
           "[supervisor][otp][significant]") {
   LiveSystem system;

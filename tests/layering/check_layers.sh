@@ -4,7 +4,8 @@
 #   libmuproc/   sys <- shm <- wire <- runtime <- behaviours: each includes only itself, what stands left of it, and
 #                public headers; never the broker or the tools
 #   broker/      sys, shm, wire, public headers
-#   tools/       wire, public headers
+#   tools/       wire, public headers; tools/common also sys and shm, to look into shared memory for all tools
+#   testing/     sys, wire, public headers: the test kit
 #   examples/    public headers
 #   include/     public headers; no insides, no header of system calls, no Boost, no toml++
 #
@@ -15,7 +16,7 @@ root=${1:-$(dirname "${BASH_SOURCE[0]}")/../..}
 cd "$root"
 
 zones=()
-for zone in include libmuproc broker tools examples; do
+for zone in include libmuproc broker tools testing examples; do
   if [[ -d $zone ]]; then zones+=("$zone"); fi
 done
 if [[ ${#zones[@]} -eq 0 ]]; then
@@ -32,6 +33,8 @@ awk '
     for (i in names) rank[names[i]] = i
     allowed["broker"] = "sys shm wire broker"
     allowed["tools"] = "wire tools"
+    allowed["tools/common"] = "sys shm wire tools"
+    allowed["testing"] = "sys wire"
     allowed["examples"] = ""
     allowed["include"] = ""
   }
@@ -69,6 +72,7 @@ awk '
       layer = substr(file, length("libmuproc/") + 1); sub(/\/.*/, "", layer)
       zone = layer
     }
+    if (file ~ /^tools\/common\//) zone = "tools/common"
     part = part_of(path, angle)
 
     if (path ~ /(^|\/)\.\.\//) { complain("a path that climbs"); next }

@@ -256,6 +256,7 @@ TEST_CASE("who writes what is no record is ended, once the broker has seen it to
   auto scribbler = Process::forked([&] {
     RawMuproc raw(system.name(), "scribbler");
     auto channel = raw.open_channel(self.pid());
+    raw.ask([](wire::ToBroker::Builder request) { request.setRegisterPort("has-a-channel"); });
     raw.hear();  // when the test says that it watches
     shm::RecordHeader header{};
     header.mark = shm::record_mark(channel.secret, 0);
@@ -265,7 +266,7 @@ TEST_CASE("who writes what is no record is ended, once the broker has seen it to
     for (;;) ::pause();
     return 0;
   });
-  const Pid pid = wait_for_name(self, "scribbler");
+  const Pid pid = wait_for_name(self, "has-a-channel");  // what it hears before might be taken for an answer
   const Ref watching = self.monitor(pid);
   self.send(pid, "i am watching", true);  // opens a channel, of which it hears
   const Reason reason = reason_of(self, watching);

@@ -16,7 +16,10 @@ namespace {
 
 Process launch(const std::string& config) {
   return Process::program({bin_dir() + "/mubroker", "run", examples_dir() + "/" + config},
-                          {{"MUPROC_MODULE_PATH", module_dir()}});
+                          {{"MUPROC_MODULE_PATH", module_dir()},
+                           // A sanitizer reports a crash and exits; the decoder is to die of it.
+                           {"ASAN_OPTIONS", "handle_segv=0"},
+                           {"TSAN_OPTIONS", "halt_on_error=1 handle_segv=0"}});
 }
 
 /// Of each match the first group.
@@ -60,5 +63,15 @@ TEST_CASE("a decoder that crashes costs its client just the frames that crash it
   CHECK(all_matches(output, R"(frame (\d+): the decoder is down: signal SIGSEGV)") ==
         std::vector<std::string>{"13", "26", "39", "52", "65", "78", "91"});
   CHECK(output.find("93 frames decoded, 0 wrong, 7 crashed the decoder") != std::string::npos);
+  nobody_is_left();
+}
+
+TEST_CASE("the book of prices calls its watcher back and answers what was pipelined", "[examples][rpc]") {
+  Process broker = launch("rpc/rpc.toml");
+  CHECK(broker.wait() == 0);
+  const std::string output = broker.output();
+  CHECK(all_matches(output, R"(VOD\.L is now at (\S+))") == std::vector<std::string>{"101.5", "102", "99.25"});
+  CHECK(output.find("the quote says 99.25") != std::string::npos);
+  CHECK(output.find("nobody has set a price") != std::string::npos);
   nobody_is_left();
 }

@@ -1,12 +1,10 @@
 // muctl against systems of real processes: what it prints, what it does, how it ends.
-#include <capnp/compat/json.h>
-#include <capnp/message.h>
-
 #include <csignal>
 #include <fstream>
-#include <sstream>
 
 #include "support/catch.hpp"
+#include "support/files.hpp"
+#include "support/muctl_json.hpp"
 #include "support/paths.hpp"
 #include "support/system_fixture.hpp"
 
@@ -17,91 +15,6 @@ using Catch::Matchers::Contains;
 using Catch::Matchers::StartsWith;
 
 namespace {
-
-// ---- running it ------------------------------------------------------------------------------------------------------
-
-struct Outcome {
-  int code;
-  std::string out, err;
-};
-
-std::filesystem::path runtime_dir() { return std::getenv("MUPROC_RUNTIME_DIR"); }
-
-std::string contents(const std::filesystem::path& path) {
-  std::ostringstream all;
-  all << std::ifstream(path).rdbuf();
-  return all.str();
-}
-
-Outcome muctl(std::vector<std::string> words) {
-  const auto err = runtime_dir() / "muctl-stderr";
-  std::vector<std::string> argv = {"/bin/sh", "-c", R"(exec "$@" 2>"$0")", err.string(), bin_dir() + "/muctl"};
-  argv.insert(argv.end(), words.begin(), words.end());
-  Process process = Process::program(std::move(argv));
-  const int code = process.wait();
-  return {code, process.output(), contents(err)};
-}
-
-/// Its output, when it must succeed.
-std::string said(std::vector<std::string> words) {
-  const Outcome outcome = muctl(std::move(words));
-  INFO(outcome.err);
-  CHECK(outcome.err.empty());
-  REQUIRE(outcome.code == 0);
-  return outcome.out;
-}
-
-void check_fails(std::vector<std::string> words, int code, const std::string& why) {
-  const Outcome outcome = muctl(std::move(words));
-  CHECK(outcome.code == code);
-  CHECK_THAT(outcome.err, StartsWith("muctl: ") && Contains(why));
-  CHECK(outcome.out.empty());
-}
-
-// ---- reading its JSON ------------------------------------------------------------------------------------------------
-
-/// A value in a JSON text; null where there is none.
-class Json {
- public:
-  explicit Json(const std::string& text) : message_(std::make_shared<capnp::MallocMessageBuilder>()) {
-    auto root = message_->initRoot<capnp::JsonValue>();
-    capnp::JsonCodec().decodeRaw(kj::arrayPtr(text.data(), text.size()), root);
-    value_ = root.asReader();
-  }
-  Json operator[](const std::string& name) const {
-    if (value_.isObject())
-      for (const auto field : value_.getObject())
-        if (std::string(field.getName().cStr()) == name) return {message_, field.getValue()};
-    return {message_, {}};
-  }
-  Json operator[](unsigned index) const {
-    REQUIRE(value_.isArray());
-    REQUIRE(index < value_.getArray().size());
-    return {message_, value_.getArray()[index]};
-  }
-  /// Of an array of objects, the one with this name.
-  Json named(const std::string& name) const {
-    for (unsigned i = 0; i < size(); ++i)
-      if ((*this)[i]["name"].text() == name) return (*this)[i];
-    FAIL("nobody is named " << name);
-    return *this;
-  }
-  std::size_t size() const { return value_.isArray() ? value_.getArray().size() : 0; }
-  bool is_null() const { return value_.isNull(); }
-  std::string text() const { return value_.isString() ? value_.getString().cStr() : "no text"; }
-  double number() const { return value_.isNumber() ? value_.getNumber() : -1; }
-
- private:
-  Json(std::shared_ptr<capnp::MallocMessageBuilder> message, capnp::JsonValue::Reader value)
-      : message_(std::move(message)), value_(value) {}
-  std::shared_ptr<capnp::MallocMessageBuilder> message_;
-  capnp::JsonValue::Reader value_;
-};
-
-Json json_of(std::vector<std::string> words) {
-  words.insert(words.begin(), "--json");
-  return Json(said(std::move(words)));
-}
 
 // ---- who lives in the systems ----------------------------------------------------------------------------------------
 
@@ -145,6 +58,11 @@ TEST_CASE("muctl ps, tree and show tell of everybody", "[muctl]") {
   CHECK(a["state"].text() == "running");
   CHECK(a["parent"].text() == "inner");
   CHECK(a["restarts"].number() == 0);
+  CHECK(a["process"]["resident_bytes"].number() > 100'000);
+  CHECK(a["mailbox"]["waiting_messages"].number() == 0);
+  CHECK(a["mailbox"]["in_hand"].number() == 0);
+  CHECK(a["watchdog_seconds"].is_null());
+  CHECK(ps["nodes"].named("inner")["restarts_used"].number() == 0);
   CHECK(a["uptime_seconds"].number() >= 0);
   CHECK(a["last_exit"].is_null());
   CHECK(a["restart"].text() == "permanent");
@@ -230,6 +148,65 @@ TEST_CASE("muctl stop, start and restart return when it is done", "[muctl]") {
   CHECK(self.find("b"));
   CHECK(self.find("b") != before);
   check_fails({"stop", "tester"}, 1, "tester " + to_string(self.pid()) + " has no supervisor");
+}
+
+TEST_CASE("muctl delete makes a supervisor forget a child that is stopped", "[muctl]") {
+  LiveSystem system(a_tree());
+  check_fails({"delete", "b"}, 1, "b runs");
+  said({"stop", "b"});
+  CHECK(said({"delete", "b"}) == "deleted b\n");
+  check_fails({"show", "b"}, 1, "no muproc or supervisor is named \"b\"");
+  check_fails({"delete", "b"}, 1, "no muproc or supervisor is named \"b\"");
+}
+
+TEST_CASE("muctl spawn starts a muproc by itself, under a supervisor, or from its template", "[muctl]") {
+  LiveSystem system(a_tree());
+  Self& self = system.self();
+  SECTION("a module's code, as nobody's child") {
+    const Json born = json_of({"spawn", "area", "--module", module_dir() + "/libarea.so", "--entry", "areaserver", "depth=3"});
+    CHECK(born["name"].text() == "area");
+    CHECK(born["pid"].text() == to_string(self.find("area")));
+    CHECK(json_of({"show", "area"})["parent"].is_null());
+    check_fails({"stop", "area"}, 1, "has no supervisor");
+    check_fails({"spawn", "area", "--plain", "--", "sleep", "1"}, 1, "taken");
+  }
+  SECTION("a plain program under a supervisor, which restarts it") {
+    CHECK_THAT(said({"spawn", "sleeper", "--under", "inner", "--plain", "--stop", "kill", "--", "sleep", "--", "1000"}),
+               StartsWith("spawned sleeper <"));
+    const Json shown = json_of({"show", "sleeper"});
+    CHECK(shown["parent"].text() == "inner");
+    CHECK(shown["restart"].text() == "permanent");
+    CHECK(shown["stop"].text() == "kill");
+    CHECK(shown["code"].text() == "sleep -- 1000");
+    const Pid before = self.find("sleeper");
+    said({"kill", "sleeper"});
+    wait_for_replacement(self, "sleeper", before);
+    check_fails({"spawn", "sleeper", "--under", "inner", "--plain", "--", "sleep", "1"}, 1, "has a child \"sleeper\" already");
+  }
+  SECTION("an instance of a template") {
+    self.start_supervisor("conns", supervisor(simple_one_for_one, {1, 5s}, {{"conn", +[](Self& self) {
+                            self.send("tester", "port", self.args()["port"].as<int>());
+                            waits(self);
+                          }}}));
+    CHECK_THAT(said({"spawn", "--under", "conns", "port=81"}), StartsWith("spawned conn-1 <"));
+    CHECK(next<int, "port">(self) == 81);
+    CHECK_THAT(said({"spawn", "other", "port=82", "--under", "conns"}), StartsWith("spawned other <"));
+    CHECK(json_of({"show", "conns"})["strategy"].text() == "simple_one_for_one");
+    check_fails({"spawn", "x", "--under", "conns", "--", "sleep"}, 1, "from a template");
+    CHECK(said({"stop", "conn-1"}) == "stopped conn-1\n");
+    check_fails({"show", "conn-1"}, 1, "no muproc");
+  }
+  SECTION("what makes no sense") {
+    check_fails({"spawn", "x"}, 2, "what is it to run?");
+    check_fails({"spawn", "--", "sleep"}, 2, "a name");
+    check_fails({"spawn", "x", "--entry", "e", "--", "sleep"}, 2, "not both");
+    check_fails({"spawn", "x", "--restart", "permanent", "--", "sleep"}, 2, "--under");
+    check_fails({"spawn", "x", "--under", "inner", "--restart", "sometimes", "--", "sleep"}, 2, "permanent, transient or temporary");
+    check_fails({"spawn", "x", "--under", "inner", "--stop", "5", "--", "sleep"}, 2, "duration");
+    check_fails({"spawn", "x", "n", "--", "sleep"}, 2, "n");
+    check_fails({"spawn", "x", "--under", "nobody", "--", "sleep"}, 1, "nobody");
+    check_fails({"spawn", "x", "--plain", "--", "/no/such/program"}, 1, "No such file");
+  }
 }
 
 TEST_CASE("muctl names what nobody has, and what may have been meant", "[muctl]") {

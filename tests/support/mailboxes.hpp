@@ -108,7 +108,7 @@ class Mailboxes {
     const std::uint32_t cursor = to.next_cursor_++;
     const std::uint64_t secret = ++secrets_ * 0x9e3779b97f4a7c15;
     from.outbox().open(peer(to), offset, ring, cursor, secret);
-    to.inbox().open(cursor, peer(from), offset, ring, secret);
+    to.inbox().open(cursor, peer(from), from.pid(), offset, ring, secret);
   }
 
   /// The process has ended: its own maps and descriptors are gone.

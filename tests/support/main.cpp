@@ -8,6 +8,7 @@
 #include <string>
 
 #include "support/catch.hpp"
+#include "support/process.hpp"
 
 namespace {
 
@@ -39,5 +40,9 @@ int main(int argc, char* argv[]) {
       static_cast<Catch::WarnAbout::What>(session.configData().warnings | Catch::WarnAbout::NoTests);
 #endif
   OwnRuntimeDir runtime_dir;
+  muproc::test::adopt_orphans();
+  muproc::test::Process::test_has_failed = [] {
+    return std::uncaught_exceptions() > 0 || !Catch::getResultCapture().lastAssertionPassed();
+  };
   return session.run();
 }

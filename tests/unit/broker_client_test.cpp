@@ -139,7 +139,7 @@ TEST_CASE("a broker that does not answer is waited for no longer than was said",
     wait_for_end(tool);
   });
   CHECK(silent.code == ExitCode::timeout);
-  CHECK(silent.text == "the broker of fake does not answer within 50ms; is it stopped?");
+  CHECK(silent.text == "the broker of fake does not answer within 50ms; is it stopped? \"muctl log\" works all the same");
 }
 
 TEST_CASE("a broker that sends nonsense is told apart", "[tools]") {

@@ -257,3 +257,36 @@ TEST_CASE("a message that repeats itself inside itself is refused before it take
   capnp::FlatArrayMessageReader reader(words, {1 << 16, 10});
   CHECK_THROWS_AS(wire::read(reader.getRoot<wire::Field>()), kj::Exception);
 }
+
+TEST_CASE("what is nested more deeply than anybody would read cannot be written", "[wire][codec]") {
+  const auto nested = [](int depth) {
+    Value value(1);
+    for (int level = 0; level < depth; ++level) {
+      if (level % 3 == 0) value = List{value};
+      if (level % 3 == 1) value = Mumsg{{"inner", value}};
+      if (level % 3 == 2) value = Reason::exit(value);
+    }
+    return value;
+  };
+  capnp::MallocMessageBuilder message;
+  wire::write(message.initRoot<wire::Mumsg>(), muproc::Mumsg{{"deep", nested(64)}});
+  const auto words = capnp::messageToFlatArray(message);
+  capnp::FlatArrayMessageReader reader(words, {std::uint64_t{1} << 20, 256});
+  CHECK(wire::read(reader.getRoot<wire::Mumsg>())["deep"] == nested(64));
+  CHECK_THROWS_AS(wire::write(message.initRoot<wire::Mumsg>(), muproc::Mumsg{{"deep", nested(65)}}), ValueError);
+  CHECK_THROWS_AS(wire::write(message.initRoot<wire::Reason>(), Reason::exit(nested(63))), ValueError);
+  // What can be said as a reason can be told in a notice.
+  CHECK_NOTHROW(wire::write(message.initRoot<wire::Reason>(), Reason::exit(nested(62))));
+  CHECK_NOTHROW(wire::write(message.initRoot<wire::Mumsg>(), muproc::Mumsg{{"reason", Reason::exit(nested(62))}}));
+
+  // Somebody else may write what he likes: what is too deep is nil, and what was read can be written.
+  capnp::MallocMessageBuilder foreign;
+  auto reason = foreign.initRoot<wire::Reason>();
+  reason.setKind(static_cast<std::uint16_t>(Reason::Kind::exit));
+  auto at = reason.initValue();
+  for (int level = 0; level < 80; ++level) at = at.initList(1)[0];
+  at.setInteger(7);
+  const Reason read = wire::read(reason.asReader());
+  CHECK_NOTHROW(wire::write(message.initRoot<wire::Reason>(), read));
+  CHECK_NOTHROW(wire::write(message.initRoot<wire::Mumsg>(), muproc::Mumsg{{"reason", read}}));
+}

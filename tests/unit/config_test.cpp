@@ -2,18 +2,17 @@
 #include "broker/config.hpp"
 
 #include <filesystem>
-#include <fstream>
 #include <iterator>
 #include <string>
 #include <vector>
 
-#include "broker/config/drafts.hpp"
 #include "support/catch.hpp"
 #include "support/paths.hpp"
 
 using namespace muproc;
 using namespace muproc::broker;
 using namespace std::chrono_literals;
+using Catch::Matchers::Contains;
 
 namespace {
 
@@ -56,12 +55,6 @@ std::string messages(const std::string& text) { return messages(parse(text)); }
 std::string messages_about(const std::string& muproc_keys) {
   const std::string all = messages(with_muproc("exec = [\"x\"]\n" + muproc_keys));
   return all.substr(0, all.find('\n'));
-}
-
-std::string read_file(const std::filesystem::path& file) {
-  std::ifstream stream(file);
-  REQUIRE(stream);
-  return {std::istreambuf_iterator<char>(stream), {}};
 }
 
 }  // namespace
@@ -107,12 +100,19 @@ env      = { LANG = "C", A = "" }
 cwd      = "work"
 restart  = "transient"
 stop     = "10s"
-ready    = { timeout = "2m" }
+ready    = { on = "call", timeout = "2m" }
 backoff  = { initial = "100ms", max = "10s", factor = 1.5, jitter = 0, reset_after = "1h" }
 mailbox  = { ring = "1MiB", max_message = "1GB", stash = "8MiB", on_restart = "discard", in_hand = "drop" }
-limits   = { memory = "512MiB", files = 1024, cpus = [0, 3], nice = -5, core = "unlimited", oom_score_adj = 500 }
+limits   = { memory = "512MiB", files = 1024, cpus = [0, 3], nice = -5, core = "unlimited", oom_score_adj = 500, processes = 50, stack = "16MiB", locked_memory = "unlimited", file_size = "1GiB", cpu_time = "1h", realtime_priority = 7 }
 umask    = "027"
 trap_exits = true
+watchdog = { interval = "2s" }
+user     = "decoder"
+group    = 990
+groups   = ["video", 44]
+may_send = ["x"]
+may_control = false
+trust    = false
 )");
   CHECK(x.args == Mumsg{{"period", "3s"},
                         {"count", 3},
@@ -125,6 +125,7 @@ trap_exits = true
   CHECK(x.cwd == "/etc/muproc/work");
   CHECK(x.restart == transient);
   CHECK(x.stop == Stop(10s));
+  CHECK(x.ready_on == ReadyOn::call);
   CHECK(x.ready_timeout == 120s);
   CHECK(x.backoff == Backoff{100ms, 10s, 1.5, 0, 1h});
   CHECK(x.mailbox == MailboxSizes{Bytes::mib(1), Bytes{1'000'000'000}, Bytes::mib(8)});
@@ -134,8 +135,21 @@ trap_exits = true
   CHECK(x.limits.nice == -5);
   CHECK(x.limits.core == Bytes{~std::uint64_t{0}});
   CHECK(x.limits.oom_score_adj == 500);
+  CHECK(x.limits.processes == 50u);
+  CHECK(x.limits.stack == Bytes::mib(16));
+  CHECK(x.limits.locked_memory == Bytes{~std::uint64_t{0}});
+  CHECK(x.limits.file_size == Bytes::gib(1));
+  CHECK(x.limits.cpu_time == 1h);
+  CHECK(x.limits.realtime_priority == 7u);
   CHECK(x.umask == 027u);
   CHECK(x.trap_exits);
+  CHECK(x.watchdog == 2s);
+  CHECK(x.user == "decoder");
+  CHECK(x.group == "990");
+  CHECK(x.groups == std::vector<std::string>{"video", "44"});
+  CHECK(x.may_send == std::vector<std::string>{"x"});
+  CHECK_FALSE(x.may_control);
+  CHECK_FALSE(x.trust);
 }
 
 TEST_CASE("every key of a supervisor is read", "[config]") {
@@ -268,7 +282,7 @@ limits = { files = "many" }
   CHECK(result.report == R"(super.toml:2:1: error: unknown key "nmae" in [system]; did you mean "name"?
     nmae = "super"
     ^~~~
-super.toml:5:12: error: "strategy" is "one_for_al", which is none of "one_for_one", "one_for_all", "rest_for_one" or "all_for_one"; did you mean "one_for_all"?
+super.toml:5:12: error: "strategy" is "one_for_al", which is none of "one_for_one", "one_for_all", "rest_for_one", "all_for_one" or "simple_one_for_one"; did you mean "one_for_all"?
     strategy = "one_for_al"
                ^~~~~~~~~~~~
 super.toml:6:21: error: no muproc or supervisor is named "ch-22"; did you mean "ch-2"?
@@ -349,6 +363,24 @@ TEST_CASE("the supervisors must form one tree", "[config]") {
   CHECK(messages("").find("1:1: error: there is no supervisor") == 0);
 }
 
+TEST_CASE("a template supervisor has a template in place of children", "[config][otp][simple_one_for_one]") {
+  const auto with = [](const std::string& keys) {
+    return "[supervisor.root]\nchildren = [\"conns\"]\n[supervisor.conns]\n" + keys + "\n[muproc.conn]\nexec = [\"x\"]\n";
+  };
+  const SystemSpec system = system_of(with("strategy = \"simple_one_for_one\"\ntemplate = \"conn\""));
+  CHECK(system.supervisors.at("conns").strategy == simple_one_for_one);
+  CHECK(system.supervisors.at("conns").children == std::vector<std::string>{"conn"});
+
+  CHECK(messages(with("strategy = \"simple_one_for_one\"\nchildren = [\"conn\"]")) ==
+        "5:1: error: [supervisor.conns] is \"simple_one_for_one\": it has a \"template\" in place of \"children\"\n");
+  CHECK_THAT(messages(with("strategy = \"simple_one_for_one\"")), Contains("3:13: error: [supervisor.conns] has no template"));
+  CHECK_THAT(messages(with("template = \"conn\"")), Contains("\"template\" belongs to strategy = \"simple_one_for_one\""));
+  CHECK_THAT(messages(with("strategy = \"simple_one_for_one\"\ntemplate = \"con\"")), Contains("did you mean \"conn\"?"));
+  CHECK_THAT(messages(with("strategy = \"simple_one_for_one\"\ntemplate = \"inner\"\n[supervisor.inner]\nchildren = [\"conn\"]")),
+             Contains("\"inner\" is a supervisor; a template is a muproc"));
+  CHECK_THAT(messages(with("strategy = \"simple_one_for_one\"\ntemplate = \"conn\"") + "replicas = 2\n"), Contains("has no \"replicas\""));
+}
+
 TEST_CASE("a muproc has one kind of code, and all of it", "[config]") {
   CHECK(messages(with_muproc("")) ==
         "4:9: error: [muproc.x] has no code: give it \"module\" and \"entry\", or \"exec\"\n");
@@ -410,27 +442,87 @@ TEST_CASE("a significant child is not permanent, and its supervisor looks at sig
 }
 
 TEST_CASE("what this version does not support is said to be unsupported, not unknown, and never ignored", "[config]") {
-  for (const char* key : {"user = \"u\"", "group = \"g\"", "may_send = []", "may_control = true", "spares = 2",
-                          "watchdog = { interval = \"2s\" }", "trust = false"}) {
-    const std::string name = std::string(key).substr(0, std::string(key).find(' '));
-    CHECK(messages_about(key) == "6:1: error: \"" + name + "\" is not supported by this version");
-  }
   CHECK(messages_about("sandbox = \"strict\"") ==
         "6:11: error: \"sandbox\" = \"strict\" is not supported by this version; only \"none\" is");
   CHECK(messages_about("mailbox = { on_restart = \"keep\" }") ==
         "6:26: error: \"mailbox.on_restart\" = \"keep\" is not supported by this version; only \"discard\" is");
   CHECK(messages_about("mailbox = { in_hand = \"redeliver\" }") ==
         "6:23: error: \"mailbox.in_hand\" = \"redeliver\" is not supported by this version; only \"drop\" is");
-  CHECK(messages("include = [\"other.toml\"]\n[system]\nmetrics = true\n" + with_muproc("exec = [\"x\"]")) ==
-        "1:1: error: \"include\" is not supported by this version\n"
-        "3:1: error: \"metrics\" is not supported by this version\n");
-  child_of("trust = true\nsandbox = \"none\"\nspares = 0");  // what this version does anyway
+  child_of("sandbox = \"none\"");  // what this version does anyway
+}
+
+TEST_CASE("metrics are served where only this machine reaches them, unless it is said that others may", "[config][metrics]") {
+  const auto of = [](const std::string& system) { return "[system]\n" + system + "\n" + with_muproc("exec = [\"x\"]"); };
+  CHECK(system_of(of("metrics = \"127.0.0.1:9464\"")).metrics == MetricsAddress{"127.0.0.1:9464", false});
+  CHECK(system_of(of("metrics = \"unix:/run/m.sock\"")).metrics.text == "unix:/run/m.sock");
+  CHECK(system_of(of("metrics_public = true\nmetrics = \"0.0.0.0:9464\"")).metrics == MetricsAddress{"0.0.0.0:9464", true});
+  CHECK(messages(of("metrics = \"0.0.0.0:9464\"")) ==
+        "2:11: error: \"metrics\" is an address that other machines may reach: use a loopback address or a Unix socket, or set metrics_public = true\n");
+  CHECK(messages(of("metrics = \"9464\"")) ==
+        "2:11: error: \"metrics\" is \"9464\", but it must be an address and a port such as \"127.0.0.1:9464\" or \"[::1]:9464\", or \"unix:/path\"\n");
+  CHECK(messages(of("metrics = true")) == "2:11: error: \"metrics\" must be a string, not a boolean\n");
+}
+
+TEST_CASE("spares are for modules: a program that asks for some is an error, a default passes it by", "[config][spares]") {
+  const auto with = [](const std::string& defaults, const std::string& keys) {
+    return "[defaults.muproc]\n" + defaults + "\n[supervisor.root]\nchildren = [\"x\"]\n[muproc.x]\n" + keys + "\n";
+  };
+  const std::string module = "module = \"/x.so\"\nentry = \"x\"\n";
+  CHECK(system_of(with("", module + "spares = 2")).muprocs.at("x").spares == 2);
+  CHECK(system_of(with("spares = 2", module)).muprocs.at("x").spares == 2);
+  CHECK(system_of(with("spares = 2", "exec = [\"x\"]")).muprocs.at("x").spares == 0);
+  CHECK_THAT(messages(with("", "exec = [\"x\"]\nspares = 2")),
+             Contains("error: \"spares\" belongs to \"module\": a program begins with an exec, so there is nothing to clone in advance"));
+  CHECK(messages(with("", "exec = [\"x\"]\nspares = 0")).empty());
+  CHECK_THAT(messages(with("", module + "spares = 1001")), Contains("spares"));
+  CHECK_THAT(messages(with("", module + "spares = 1\nrestart = \"temporary\"")), Contains("warning: \"spares\" has no effect"));
 }
 
 TEST_CASE("a file that cannot be read is an error that names it", "[config]") {
   const ConfigResult result = load_config("/nonexistent/x.toml");
   CHECK_FALSE(result.system);
   CHECK(result.report == "/nonexistent/x.toml: error: cannot read the file: No such file or directory\n");
+}
+
+TEST_CASE("readiness is asked for in a way that the muproc can answer", "[config][ready]") {
+  CHECK(messages_about("ready = { on = \"notify\" }") ==
+        "6:1: error: [muproc.x] is no plain program: it does not notify, but can call ready(), with ready.on = \"call\"");
+  CHECK(messages_about("plain = true\nready = { on = \"call\" }") ==
+        "7:1: error: [muproc.x] is a plain program, which cannot call ready(): ready.on can be \"notify\"");
+  CHECK(messages_about("ready = { on = \"atach\" }") ==
+        "6:16: error: \"ready.on\" is \"atach\", which is none of \"attach\", \"call\" or \"notify\"; did you mean \"attach\"?");
+  CHECK(child_of("plain = true\nready = { on = \"notify\" }").ready_on == ReadyOn::notify);
+}
+
+TEST_CASE("limits, users and watchdogs that cannot be are told what could", "[config]") {
+  CHECK(messages_about("watchdog = { interval = \"1ms\" }") ==
+        "6:25: error: \"watchdog.interval\" must be at least \"10ms\"");
+  CHECK(messages_about("watchdog = \"2s\"") == "6:12: error: \"watchdog\" must be a table, not a string");
+  CHECK(messages_about("limits = { cpu_time = \"1500ms\" }") ==
+        "6:23: error: \"limits.cpu_time\" must be a number of whole seconds, at least one");
+  CHECK(messages_about("limits = { realtime_priority = 100 }") ==
+        "6:32: error: \"limits.realtime_priority\" is 100, but must be from 0 to 99");
+  CHECK(messages_about("limits = { stack = \"lots\" }").starts_with("6:20: error: \"limits.stack\": \"lots\" "));
+  CHECK(messages_about("user = true") == "6:8: error: \"user\" must be a name or a number, not a boolean");
+  CHECK(messages_about("user = -1") == "6:8: error: \"user\" is -1, but must be from 0 to 4294967294");
+  CHECK(messages_about("groups = [\"video\", \"\"]") == "6:20: error: \"groups\" must not be empty");
+}
+
+TEST_CASE("may_send names muprocs, all replicas of one at once, and a stranger is warned of", "[config][rights]") {
+  const SystemSpec system = system_of(R"([supervisor.root]
+children = ["a", "w"]
+[muproc.a]
+exec = ["a"]
+may_send = ["w"]
+[muproc.w]
+exec = ["w"]
+may_send = []
+replicas = 2
+)");
+  CHECK(system.muprocs.at("a").may_send == std::vector<std::string>{"w.0", "w.1"});
+  CHECK(system.muprocs.at("w.1").may_send == std::vector<std::string>{});
+  CHECK(messages_about("may_send = [\"y\"]") ==
+        "6:13: warning: \"may_send\" names \"y\", and no muproc of this config has that name");
 }
 
 // Warnings -------------------------------------------------------------------------------------------------------------
@@ -458,16 +550,27 @@ TEST_CASE("settings without effect are warned of", "[config]") {
         "3:1: warning: \"auto_shutdown\" has no effect: no child is significant\n");
 }
 
-// Its documentation ----------------------------------------------------------------------------------------------------
+TEST_CASE("a log is a level alone, or a table; what a muproc does not say is left to the system", "[config][log]") {
+  CHECK(child_of("").log == LogOptions{});
+  CHECK(child_of("log = \"warn\"").log == LogOptions{.level = LogLevel::warn});
+  CHECK(child_of("log = { level = \"debug\", format = \"json\", file_size = \"1MiB\", files = 3 }").log ==
+        LogOptions{LogLevel::debug, LogFormat::json, Bytes::mib(1), 3});
+  CHECK(messages_about("log = { file_size = \"1KiB\" }").find("must be at least 4KiB") != std::string::npos);
+  CHECK(messages_about("log = { files = 0 }").find("log.files") != std::string::npos);
+  CHECK(messages_about("log = { console = false }").find("console") != std::string::npos);  // the system's alone
+  CHECK(messages_about("log = \"loud\"").find("loud") != std::string::npos);
 
-TEST_CASE("docs/config.md names every key, and says which are not supported yet", "[config][docs]") {
-  const std::string text = read_file(std::filesystem::path(muproc::test::examples_dir()) / ".." / "docs" / "config.md");
-  const std::size_t unsupported = text.find("## Not supported yet");
-  REQUIRE(unsupported != text.npos);
-  for (const KnownKey& key : known_keys()) {
-    INFO("[" << key.table << "] " << key.name);
-    const std::size_t at = text.find("`" + std::string(key.name) + "`");
-    REQUIRE(at != text.npos);
-    CHECK((at < unsupported) == key.is_supported);
-  }
+  const std::string nodes = "[supervisor.root]\nchildren = [\"x\"]\n[muproc.x]\nexec = [\"x\"]\n";
+  CHECK(system_of("[system]\nlog = \"error\"\n" + nodes).log == LogLevel::error);
+  const SystemSpec system = system_of("[system]\ncrash_reports = 7\nlog = { level = \"trace\", format = \"json\", files = 9, console = false }\n" + nodes);
+  CHECK(system.log == LogLevel::trace);
+  CHECK(system.logs.format == LogFormat::json);
+  CHECK(system.logs.files == 9);
+  CHECK(system.logs.file_size == Bytes::mib(16));
+  CHECK_FALSE(system.logs.on_console);
+  CHECK(system.crash_reports == 7);
+  CHECK(system.cgroup.empty());
+  CHECK(system_of("[system]\ncgroup = \"none\"\n" + nodes).cgroup == "none");
+  CHECK(system_of("[system]\ncgroup = \"auto\"\n" + nodes).cgroup == "auto");
+  CHECK(system_of("[system]\ncgroup = \"/sys/fs/cgroup/x\"\n" + nodes).cgroup == "/sys/fs/cgroup/x");
 }

@@ -113,6 +113,26 @@ TEST_CASE("a muproc can be found by its name from birth to death", "[shm][direct
   CHECK(view.info(2)->name == std::string("server"));  // who was the last to live there
 }
 
+TEST_CASE("who is drained still lives, and is not alive to who sends", "[shm][directory]") {
+  Directory directory = fresh();
+  const DirectoryView view(directory.memfd());
+  const Pid pid(0, 2, 1);
+  is_born(directory, "server", pid);
+  CHECK_FALSE(view.draining(pid));
+  directory.drain(pid);
+  CHECK(view.draining(pid));
+  CHECK(view.lives(pid));
+  CHECK_FALSE(view.alive(pid));
+  CHECK_FALSE(view.find("server"));
+  CHECK_FALSE(view.draining(Pid()));
+  CHECK_FALSE(view.lives(Pid(0, 2, 2)));
+  directory.withdraw_live(2);
+  CHECK_FALSE(view.lives(pid));
+  is_born(directory, "server", Pid(0, 2, 2));
+  CHECK_FALSE(view.draining(pid));
+  CHECK(view.alive(Pid(0, 2, 2)));
+}
+
 TEST_CASE("a pid is never alive again, whoever lives in its slot", "[shm][directory]") {
   Directory directory = fresh();
   is_born(directory, "first", Pid(0, 5, 1));

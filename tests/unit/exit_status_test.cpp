@@ -5,6 +5,7 @@
 
 #include "support/catch.hpp"
 #include "support/printing.hpp"
+#include "wire/said.hpp"
 
 using namespace muproc;
 using namespace muproc::broker;
@@ -41,6 +42,14 @@ TEST_CASE("who did not end in time ended for the original reason", "[broker][rea
   CHECK(reason_of(killed_by(SIGKILL), done, Reason::killed(), false) == Reason::killed());
 }
 
+TEST_CASE("who is aborted by the watchdog ended by it, and who aborts by himself by that signal", "[broker][reason][watchdog]") {
+  const Reason watchdog(Reason::Kind::watchdog);
+  CHECK(reason_of(killed_by(SIGABRT, true), nothing, watchdog, false) == watchdog);
+  CHECK(reason_of(killed_by(SIGKILL), nothing, watchdog, false) == watchdog);  // it did not die of it in time
+  CHECK(reason_of(killed_by(SIGABRT), nothing, shutdown_, false) == Reason::signal(SIGABRT));
+  CHECK(reason_of(killed_by(SIGSEGV), nothing, watchdog, false) == Reason::signal(SIGSEGV));
+}
+
 TEST_CASE("a plain program ends normally with 0, and as it was told by SIGTERM", "[broker][reason]") {
   CHECK(reason_of(exited(0), nothing, nothing, true) == Reason::normal());
   CHECK(reason_of(exited(0), nothing, shutdown_, true) == *shutdown_);
@@ -53,4 +62,19 @@ TEST_CASE("where somebody else has waited for it, the account or the sentence co
   CHECK(reason_of({}, done, shutdown_, false) == *done);
   CHECK(reason_of({}, nothing, shutdown_, false) == *shutdown_);
   CHECK(reason_of({}, nothing, nothing, false) == Reason::killed());
+}
+
+TEST_CASE("what only the kernel and the broker can know is, when a muproc says it, a value that it exits with",
+          "[reason]") {
+  using Kind = Reason::Kind;
+  for (const Reason& theirs : {Reason::signal(SIGSEGV, true), Reason::code(0), Reason(Kind::watchdog),
+                               Reason(Kind::out_of_memory), Reason::corrupt_message("a header that cannot be")}) {
+    const Reason said = wire::as_said(theirs);
+    CHECK(said.is(Kind::exit));
+    CHECK(said.value().as<Reason>() == theirs);
+    CHECK(wire::as_said(said) == said);
+  }
+  for (const Reason& own : {Reason::normal(), Reason::exit("done"), Reason::exception("Oops", "oh"), Reason::shutdown(),
+                            Reason::linked("a", Pid(0, 1, 1), Reason::signal(SIGSEGV))})
+    CHECK(wire::as_said(own) == own);
 }

@@ -15,6 +15,7 @@
 #include "support/random.hpp"
 #include "wire/bounds.hpp"
 #include "wire/codec.hpp"
+#include "wire/server.capnp.h"
 
 using namespace muproc;
 using detail::FieldArgument;
@@ -56,7 +57,7 @@ void check_same(std::span<const NamedArgument> fields) {
   CHECK(plain == build(fields));
   const auto* message = reinterpret_cast<const capnp::word*>(plain.data());
   REQUIRE(wire::check_bounds(message, plain.size()) == wire::Bounds::inside);
-  CHECK(wire::FieldWords::inside(message, plain.size()));
+  CHECK(wire::FieldWords::inside(message, plain.size()).first);
 
   const auto read = wire::FieldWords::of(message);
   REQUIRE(read);
@@ -151,6 +152,67 @@ TEST_CASE("what needs a builder is not plain", "[wire]") {
   CHECK(detail::plain_words(data) == 0);
 }
 
+TEST_CASE("a request written word by word reads as Cap'n Proto's builder would have written it", "[wire]") {
+  Random random;
+  INFO(random.how_to_repeat());
+  for (int round = 0; round < 2000; ++round) {
+    const std::size_t count = random.below(6);
+    const std::string name(random.below(20), 'n');
+    std::vector<std::string> texts(count);
+    std::vector<Symbol> symbols(count);
+    std::vector<FieldArgument> arguments;
+    for (std::size_t i = 0; i < count; ++i) {
+      texts[i].assign(random.below(20), static_cast<char>('a' + i));
+      symbols[i] = Symbol(texts[i]);
+      arguments.push_back(any_plain(random, texts[i], symbols[i]));
+    }
+    const std::uint64_t id = random.bits();
+    Words words(detail::plain_request_words(name, arguments), 0xdeadbeefdeadbeef);
+    detail::write_plain_request(reinterpret_cast<std::byte*>(words.data()), name, id, arguments);
+
+    capnp::MallocMessageBuilder message;
+    auto built = message.initRoot<wire::Request>();
+    built.setName(kj::StringPtr(name.c_str(), name.size()));
+    built.setId(id);
+    auto fields = built.initFields(static_cast<unsigned>(count));
+    for (unsigned i = 0; i < count; ++i) {
+      fields[i].setKey(detail::argument_key(i));
+      detail::write(fields[i], arguments[i]);
+    }
+    const auto* begin = reinterpret_cast<const capnp::word*>(words.data());
+    const kj::ArrayPtr<const capnp::word> segments[] = {{begin, words.size()}};
+    capnp::SegmentArrayMessageReader reader(segments);
+    // As canonical bytes: NaNs that are no number but the same bits, too.
+    const auto plainly = capnp::canonicalize(reader.getRoot<wire::Request>()), usual = capnp::canonicalize(built.asReader());
+    CHECK(plainly.asBytes() == usual.asBytes());
+
+    CHECK(wire::check_bounds(begin, words.size()) == wire::Bounds::inside);
+    const auto plain = wire::FieldWords::inside(begin, words.size());
+    REQUIRE(plain.first);
+    CHECK(plain.count == count);
+    for (unsigned i = 0; i < count; ++i) CHECK(wire::FieldWords(plain).key(i) == detail::argument_key(i));
+  }
+}
+
+TEST_CASE("an answer written word by word is a mumsg of one field without a name", "[wire]") {
+  const FieldArgument value = std::string_view("a text of three words");
+  Words words(detail::plain_answer_words(value), 0xdeadbeefdeadbeef);
+  detail::write_plain_answer(reinterpret_cast<std::byte*>(words.data()), value);
+  const auto* begin = reinterpret_cast<const capnp::word*>(words.data());
+  const auto plain = wire::FieldWords::inside(begin, words.size());
+  REQUIRE(plain.count == 1);
+  CHECK(wire::FieldWords(plain).key(0) == detail::argument_key(0));
+  CHECK(wire::FieldWords(plain).text(0) == value.text());
+  CHECK(detail::plain_answer_words(FieldArgument(std::span<const std::byte>())) == 0);
+}
+
+TEST_CASE("the bits of a message's fields are those of their keys", "[wire]") {
+  const NamedArgument fields[] = {argument("x", 1), argument("y", 2), argument("cmd", "add")};
+  const Words words = write_plain(fields);
+  const auto plain = wire::FieldWords::inside(reinterpret_cast<const capnp::word*>(words.data()), words.size());
+  CHECK(plain.bits == (detail::field_bit(fields[0].key) | detail::field_bit(fields[1].key) | detail::field_bit(fields[2].key)));
+}
+
 TEST_CASE("a mumsg of another shape is left to Cap'n Proto", "[wire]") {
   const NamedArgument fields[] = {argument("x", 1), argument("text", "hello")};
   Words words = write_plain(fields);
@@ -203,13 +265,17 @@ TEST_CASE("a text that is none is not read as one", "[wire]") {
 TEST_CASE("no plain message that was spoilt passes for one that lies inside unless it does", "[wire][hostile]") {
   Random random;
   INFO(random.how_to_repeat());
+  const Symbol symbol("symbol");
   const NamedArgument fields[] = {argument("name", "a text of some words"), argument("x", 7),
-                                  argument("symbol", Symbol("symbol")), argument("none", {})};
-  const Words whole = write_plain(fields);
+                                  argument("symbol", symbol), argument("none", {})};
+  const Words mumsg = write_plain(fields);
+  const FieldArgument arguments[] = {"a text of some words", 7, symbol, {}};
+  Words request(detail::plain_request_words("name", arguments));
+  detail::write_plain_request(reinterpret_cast<std::byte*>(request.data()), "name", 12345, arguments);
   int passed = 0;
-  for (int round = 0; round < 200'000; ++round) {
-    Words words = whole;
-    if (random.one_in(3)) words.resize(random.below(whole.size() + 1));
+  for (int round = 0; round < 400'000; ++round) {
+    Words words = random.one_in(2) ? mumsg : request;
+    if (random.one_in(3)) words.resize(random.below(words.size() + 1));
     for (std::uint64_t n = random.below(4); n > 0 && !words.empty(); --n) {
       std::uint64_t& word = words[random.below(words.size())];
       switch (random.below(4)) {
@@ -222,7 +288,7 @@ TEST_CASE("no plain message that was spoilt passes for one that lies inside unle
     // On the heap and of its exact size, so that AddressSanitizer sees every step outside.
     words.shrink_to_fit();
     const auto* message = reinterpret_cast<const capnp::word*>(words.data());
-    if (!wire::FieldWords::inside(message, words.size())) continue;
+    if (!wire::FieldWords::inside(message, words.size()).first) continue;
     ++passed;
     REQUIRE(wire::check_bounds(message, words.size()) == wire::Bounds::inside);
     const auto read = wire::FieldWords::of(message);

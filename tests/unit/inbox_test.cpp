@@ -274,13 +274,13 @@ TEST_CASE("a channel outside the rings is not opened", "[inbox][hostile]") {
   world.open(alice, bob);
   const auto peer = bob.inbox().channel_from(alice.pid())->peer;
   const std::size_t before = bob.inbox().channels();
-  bob.inbox().open(1, peer, 0, shm::k_default_ring, 1);
-  bob.inbox().open(1, peer, shm::k_arena_offset - 4096, shm::k_default_ring, 1);
-  bob.inbox().open(1, peer, shm::k_rings_offset + 8, shm::k_default_ring, 1);
-  bob.inbox().open(1, peer, shm::k_rings_offset, 5000, 1);
-  bob.inbox().open(1, peer, shm::k_rings_offset, 0, 1);
-  bob.inbox().open(1, peer, ~std::uint64_t{0} - 4095, shm::k_default_ring, 1);
-  bob.inbox().open(shm::k_max_channels, peer, shm::k_rings_offset, shm::k_default_ring, 1);
+  bob.inbox().open(1, peer, alice.pid(), 0, shm::k_default_ring, 1);
+  bob.inbox().open(1, peer, alice.pid(), shm::k_arena_offset - 4096, shm::k_default_ring, 1);
+  bob.inbox().open(1, peer, alice.pid(), shm::k_rings_offset + 8, shm::k_default_ring, 1);
+  bob.inbox().open(1, peer, alice.pid(), shm::k_rings_offset, 5000, 1);
+  bob.inbox().open(1, peer, alice.pid(), shm::k_rings_offset, 0, 1);
+  bob.inbox().open(1, peer, alice.pid(), ~std::uint64_t{0} - 4095, shm::k_default_ring, 1);
+  bob.inbox().open(shm::k_max_channels, peer, alice.pid(), shm::k_rings_offset, shm::k_default_ring, 1);
   CHECK(bob.inbox().channels() == before);
 }
 

@@ -99,3 +99,34 @@ TEST_CASE("a dead watcher is told nothing", "[broker][links]") {
   CHECK(links.end(b).watching.empty());
   CHECK(links.end(c).linked.empty());
 }
+
+TEST_CASE("whatever was linked and monitored, nothing is left of it when all is taken back or has ended",
+          "[broker][links][otp][list_cleanup]") {
+  Links links;
+  links.monitor(a, 1, b);
+  links.monitor(a, 2, b);
+  links.monitor(c, 1, c);
+  links.link(a, b, false);
+  links.link(b, c, true);
+  links.link(c, c, false);
+  SECTION("taken back") {
+    links.demonitor(a, 1);
+    links.demonitor(a, 2);
+    links.demonitor(c, 1);
+    links.unlink(b, a);
+    links.unlink(b, c);
+  }
+  SECTION("the watched ones end first") {
+    links.end(b);
+    CHECK(links.monitors_of(a).empty());
+    CHECK(links.links_of(a).empty());
+    links.end(c);
+  }
+  SECTION("the watcher ends first") {
+    links.end(a);
+    CHECK(links.links_of(b) == std::vector{c});
+    links.end(c);
+  }
+  links.end(b);
+  CHECK(links.empty());
+}

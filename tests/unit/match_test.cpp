@@ -129,6 +129,15 @@ TEST_CASE("fields of every kind reach the handler as values", "[match]") {
   CHECK(message.mumsg()["list"].structure_type() == 0);
 }
 
+TEST_CASE("a field is compared with text, also with a literal", "[match]") {
+  Pair pair;
+  const auto message = pair.hears({{"cmd", "square"_sym}, {"t", "text"}, {"b", true}});
+  CHECK(message.mumsg()["cmd"].equals("square"));
+  CHECK_FALSE(message.mumsg()["cmd"].equals("sum"));
+  CHECK(message.mumsg()["t"].equals(std::string("text")));
+  CHECK_FALSE(message.mumsg()["b"].equals("text"));
+}
+
 TEST_CASE("a guard for each field in turn", "[match][guard]") {
   Pair pair;
   const auto message = pair.hears({{"cmd", "square"_sym}, {"x", 3}});

@@ -62,9 +62,10 @@ class World {
   // The cast: who plays.
   Cast any_cast() {
     Cast cast;
-    cast.supervisor.strategy = Strategy(pick(3));
+    cast.supervisor.strategy = Strategy(pick(4));
     cast.supervisor.limit = {std::uint32_t(pick(6)), std::chrono::milliseconds(100 + pick(3000))};
     cast.supervisor.auto_shutdown = one_in(3) ? AutoShutdown(pick(3)) : never;
+    if (cast.supervisor.strategy == simple_one_for_one) return cast;  // it begins with nobody
     for (std::uint64_t n = pick(6); n > 0; --n) cast.children.push_back(any_child(cast.supervisor.auto_shutdown));
     return cast;
   }

@@ -169,7 +169,7 @@ TEST_CASE("nothing happens to a supervisor that has ended", "[policy]") {
 // Restart types --------------------------------------------------------------------------------------------------------
 
 TEST_CASE("permanent is always restarted, transient only after an abnormal end, temporary never, and it is forgotten",
-          "[policy][otp][permanent_][transient_][temporary_]") {
+          "[policy][otp][permanent_abnormal][transient_normal][transient_abnormal][temporary_abnormal]") {
   struct Case {
     ChildRules rules;
     ExitClass how;
@@ -482,6 +482,23 @@ TEST_CASE("a significant temporary child shuts its supervisor down however it en
   CHECK(transient_one.up().crashes(0) == "start 0");
 }
 
+TEST_CASE("a significant child that ends for good while its supervisor starts shuts it down as soon as all have started",
+          "[policy][significant]") {
+  Stage s(one_for_one, generous, {significant(transient), a_permanent, a_permanent}, any_significant);
+  s.start(), s.ready(0);
+  CHECK(s.ends(0, ExitClass::normal) == nothing);
+  CHECK(s.ready(1) == "start 2");
+  SECTION("all start") {
+    CHECK(s.ready(2) == "started, stop 2");
+    CHECK(s.gone(2) == "stop 1");
+    CHECK(s.gone(1) == "ended auto_shutdown");
+  }
+  SECTION("one does not") {
+    CHECK(s.fails_to_start(2) == "stop 1");
+    CHECK(s.gone(1) == "start failed 2");
+  }
+}
+
 TEST_CASE("a significant child that was told to end shuts nothing down", "[policy][otp][significant]") {
   Stage s(one_for_all, generous, {significant(transient), a_permanent}, any_significant);
   s.up();
@@ -569,6 +586,83 @@ TEST_CASE("a temporary child that is stopped by hand is forgotten", "[policy]") 
   Stage s(one_for_one, generous, {a_temporary});
   CHECK(s.up().terminate_child(0) == "stop 0");
   CHECK(s.gone(0) == "forget 0");
+}
+
+// Templates ------------------------------------------------------------------------------------------------------------
+
+namespace {
+
+// A template supervisor with so many children of that kind up.
+Stage template_with(int count, ChildRules rules, Limit limit = generous) {
+  Stage s(simple_one_for_one, limit, {});
+  CHECK(s.start() == "started");
+  for (int i = 0; i < count; ++i) {
+    const ChildKey added = s.policy.add_child(rules);
+    CHECK(s.start_child(added) == "start " + std::to_string(added));
+    CHECK(s.ready(added) == nothing);
+  }
+  return s;
+}
+
+}  // namespace
+
+TEST_CASE("a template supervisor starts with nobody, and stops all its children at once",
+          "[policy][otp][simple_one_for_one]") {
+  Stage s = template_with(3, a_permanent);
+  CHECK(s.stop() == "stop 2, stop 1, stop 0");
+  CHECK(s.gone(1) == nothing);
+  CHECK(s.gone(2) == nothing);
+  CHECK(s.gone(0) == "ended requested");
+}
+
+TEST_CASE("a template's children are restarted alone, and that counts", "[policy][otp][simple_one_for_one]") {
+  Stage s = template_with(2, a_permanent, {1, 5s});
+  CHECK(s.crashes(0) == "start 0");
+  CHECK(s.ready(0) == nothing);
+  CHECK(s.crashes(1) == "stop 0");
+  CHECK(s.gone(0) == "ended limit_reached");
+}
+
+TEST_CASE("a template's child that is down for good is forgotten", "[policy][otp][simple_one_for_one]") {
+  SECTION("stopped by hand") {
+    Stage s = template_with(1, a_permanent);
+    CHECK(s.terminate_child(0) == "stop 0");
+    CHECK(s.gone(0) == "forget 0");
+  }
+  SECTION("stopped by hand while it waits for its back-off") {
+    Stage s = template_with(1, backing_off({.initial = 1s, .jitter = 0}));
+    CHECK(s.crashes(0) == "timer 0 1s");
+    CHECK(s.terminate_child(0) == "cancel 0, forget 0");
+  }
+  SECTION("ended normally") {
+    Stage s = template_with(1, a_transient);
+    CHECK(s.ends(0, ExitClass::normal) == "forget 0");
+  }
+  SECTION("failed to start") {
+    Stage s = template_with(0, a_permanent);
+    s.start_child(s.policy.add_child(a_permanent));
+    CHECK(s.fails_to_start(0) == "forget 0");
+  }
+  SECTION("restarted by hand, in vain") {
+    Stage s = template_with(1, a_permanent);
+    CHECK(s.restart_child(0) == "stop 0");
+    CHECK(s.gone(0) == "start 0");
+    CHECK(s.fails_to_start(0) == "forget 0");
+  }
+  SECTION("declined to run") {
+    Stage s = template_with(0, a_permanent);
+    s.start_child(s.policy.add_child(a_permanent));
+    CHECK(s.ignores(0) == "forget 0");
+  }
+}
+
+TEST_CASE("a child that waits for its end and its next start, when its supervisor ends, is waited for once",
+          "[policy][otp][simple_one_for_one]") {
+  Stage s = template_with(2, a_permanent);
+  CHECK(s.restart_child(0) == "stop 0");
+  CHECK(s.stop() == "stop 1");
+  CHECK(s.gone(1) == nothing);
+  CHECK(s.gone(0) == "ended requested");
 }
 
 TEST_CASE("events that cannot be have no effect", "[policy]") {

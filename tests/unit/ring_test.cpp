@@ -65,7 +65,7 @@ struct Channel {
     RecordHeader header;
     if (reader.look(header) != Look::record) return std::nullopt;
     Words body(header.words);
-    std::memcpy(body.data(), reader.body(), header.words * 8);
+    if (!body.empty()) std::memcpy(body.data(), reader.body(), body.size() * 8);
     reader.advance(header);
     return body;
   }

@@ -65,18 +65,28 @@ TEST_CASE("the layout is what docs/shm-layout.md says", "[shm][layout]") {
   STATIC_REQUIRE(offsetof(Cursor, consumed) == 0 && offsetof(Cursor, released) == 64 && sizeof(Cursor) == 128);
   STATIC_REQUIRE(offsetof(StatusBlock, asleep) == 0 && offsetof(StatusBlock, activity) == 128 &&
                  offsetof(StatusBlock, in_hand) == 152 && offsetof(StatusBlock, messages_sent) == 384 &&
-                 offsetof(StatusBlock, messages_received) == 512 && sizeof(StatusBlock) == 640);
+                 offsetof(StatusBlock, messages_received) == 512 && offsetof(StatusBlock, dead_letters) == 576 && sizeof(StatusBlock) == 3200);
+  STATIC_REQUIRE(k_shareable<DeadLetterBox> && offsetof(DeadLetterBox, number) == 56 && offsetof(DeadLetterBox, targets) == 64 &&
+                 offsetof(DeadLetterBox, last) == 576 && sizeof(DeadLetter) == 168 && offsetof(DeadLetterInfo, drop) == 32 &&
+                 offsetof(DeadLetterInfo, name) == 40 && offsetof(DeadLetterInfo, text) == 88);
   STATIC_REQUIRE(offsetof(DirectoryHeader, system) == 24 && offsetof(DirectoryHeader, broker_os_pid) == 88 &&
                  offsetof(DirectoryHeader, slots_used) == 120 && offsetof(DirectoryHeader, births) == 192 &&
-                 sizeof(DirectoryHeader) == 256);
-  STATIC_REQUIRE(offsetof(SlotLive, lane) == 8 && offsetof(SlotLive, name_hash) == 16 && offsetof(SlotLive, ring_size) == 24 &&
+                 offsetof(DirectoryHeader, virtual_ns) == 256 && sizeof(DirectoryHeader) == 320);
+  STATIC_REQUIRE(offsetof(SlotLive, lane) == 8 && offsetof(SlotLive, name_hash) == 16 && offsetof(SlotLive, ring_size) == 24 && offsetof(SlotLive, draining) == 32 &&
                  sizeof(SlotLive) == 64);
-  STATIC_REQUIRE(sizeof(SlotInfo) == 208 && sizeof(Slot) == 424 && sizeof(PortEntry) == 80 && sizeof(ChannelRow) == 40);
+  STATIC_REQUIRE(sizeof(SlotInfo) == 240 && sizeof(Slot) == 488 && sizeof(PortEntry) == 80 && sizeof(ChannelRow) == 40);
 
-  STATIC_REQUIRE(k_status_offset == 4096 && k_cursors_offset == 8192 && k_rings_offset == 532480 &&
-                 k_arena_offset == 532480 + (std::size_t{1} << 30) && k_segment_size == k_arena_offset + (64 << 20));
-  STATIC_REQUIRE(k_live_offset == 4096 && k_slots_offset == 266240 && k_ports_offset == 2002944 && k_rows_offset == 2330624 &&
-                 k_directory_size == 4952064);
+  STATIC_REQUIRE(k_status_offset == 4096 && k_cursors_offset == 8192 && k_positions_offset == 532480 && k_rings_offset == 565248 &&
+                 k_arena_offset == 565248 + (std::size_t{1} << 30) && k_crash_offset == k_arena_offset + (64 << 20) && k_segment_size == k_crash_offset + (4 << 20));
+  STATIC_REQUIRE(k_shareable<CrashBlock> && offsetof(CrashBlock, threads) == 4 && offsetof(CrashBlock, signal) == 8 &&
+                 offsetof(CrashBlock, address) == 16 && offsetof(CrashBlock, maps_bytes) == 32 && offsetof(CrashBlock, exception_type) == 48 &&
+                 offsetof(CrashBlock, exception_what) == 304 && offsetof(CrashBlock, module) == 1328 && offsetof(CrashBlock, thread) == 5424 &&
+                 sizeof(CrashModule) == 32 && offsetof(CrashThread, registers) == 24 && offsetof(CrashThread, stack_address) == 296 &&
+                 sizeof(CrashThread) == 312);
+  STATIC_REQUIRE(k_crash_maps_offset == k_crash_offset + 65536 && crash_stack_offset(0) == k_crash_offset + 524288 &&
+                 crash_stack_offset(1) == k_crash_offset + 1048576 && crash_stack_offset(2) == k_crash_offset + 1097728);
+  STATIC_REQUIRE(k_live_offset == 4096 && k_slots_offset == 266240 && k_ports_offset == 2265088 && k_rows_offset == 2592768 &&
+                 k_groups_offset == 5214208 && k_directory_size == 22388736);
 }
 
 TEST_CASE("fields that different muprocs write or poll lie on different cache lines", "[shm][layout]") {

@@ -25,8 +25,9 @@ std::string advice(std::string_view system) {
   std::vector<std::string> names;
   for (const auto& folder : wire::system_folders()) names.push_back(folder.filename().string());
   const std::vector<std::string_view> views(names.begin(), names.end());
-  if (system.empty()) return names.empty() ? "; start one with \"mubroker run CONFIG\"" : "";
-  return wire::did_you_mean(system, views);
+  if (system.empty() && !names.empty()) return "; -s NAME says which one is meant";
+  const std::string meant = wire::did_you_mean(system, views);
+  return meant.empty() ? "; start one with \"mubroker run CONFIG\"" : meant;
 }
 
 std::filesystem::path folder_of(std::string_view system) {
@@ -35,6 +36,8 @@ std::filesystem::path folder_of(std::string_view system) {
 }
 
 ExitCode exit_code(wire::Error::Kind kind) {
+  if (kind == wire::Error::Kind::BAD_CONFIG) return ExitCode::bad_config;
+  if (kind == wire::Error::Kind::TIMEOUT) return ExitCode::timeout;
   return kind == wire::Error::Kind::PERMISSION ? ExitCode::permission : ExitCode::request_failed;
 }
 
@@ -42,6 +45,8 @@ ExitCode exit_code(wire::Error::Kind kind) {
   if (reply.isRefused())
     throw Failure(ExitCode::request_failed, "the broker refuses this tool: " + printable(wire::view(reply.getRefused())));
   const auto error = reply.getError();
+  if (error.getKind() == wire::Error::Kind::BAD_CONFIG)  // lines with carets, whose blanks count
+    throw Failure(ExitCode::bad_config, "nothing was changed: the config cannot be used\n" + wire::string(error.getText()));
   throw Failure(exit_code(error.getKind()), printable(wire::view(error.getText())));
 }
 
@@ -54,7 +59,7 @@ BrokerClient::BrokerClient(std::string_view system, Patience patience) try
 } catch (const NoSuchName& nobody) {
   throw Failure(ExitCode::no_system, nobody.what() + advice(system));
 } catch (const wire::NotPermitted& refusal) {
-  throw Failure(ExitCode::permission, refusal.what() + std::string("; only its owner and root may use it"));
+  throw Failure(ExitCode::permission, refusal.what() + std::string("; only its owner and root may use it: try sudo"));
 }
 
 std::string BrokerClient::system() const { return folder_.filename().string(); }
@@ -88,7 +93,7 @@ wire::Frame BrokerClient::ask(const std::function<void(wire::ToBroker::Builder)>
 wire::Frame BrokerClient::exchange(capnp::MessageBuilder& request, std::uint64_t id, Patience patience) {
   const Deadline until = deadline(patience);
   const auto too_late = [&] {
-    return Failure(ExitCode::timeout, fmt::format("the broker of {} does not answer within {}; is it stopped?",
+    return Failure(ExitCode::timeout, fmt::format("the broker of {} does not answer within {}; is it stopped? \"muctl log\" works all the same",
                                                   system(), short_duration(*patience)));
   };
   for (bool is_sent = socket_.send(request); !is_sent; is_sent = socket_.flush())

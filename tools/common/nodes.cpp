@@ -7,6 +7,7 @@
 #include "tools/common/failure.hpp"
 #include "tools/common/text.hpp"
 #include "wire/codec.hpp"
+#include "wire/node_words.hpp"
 #include "wire/suggest.hpp"
 
 namespace muproc::tools {
@@ -31,9 +32,10 @@ Node Nodes::find(std::string_view name) const {
     }
   if (name.starts_with('<'))
     throw Failure(ExitCode::request_failed,
-                  fmt::format("no muproc or supervisor with the pid {} lives", printable(name)));
+                  fmt::format("no muproc or supervisor with the pid {} lives; a pid ends with its muproc, \"muctl ps\" shows the present ones", printable(name)));
+  const std::string meant = printable(wire::did_you_mean(name, names));
   throw Failure(ExitCode::request_failed, fmt::format("no muproc or supervisor is named \"{}\"{}", printable(name),
-                                                      printable(wire::did_you_mean(name, names))));
+                                                      meant.empty() ? "; \"muctl ps\" shows who there is" : meant));
 }
 
 std::vector<Node> Nodes::roots() const {
@@ -63,6 +65,17 @@ std::string name_of(Node node) { return wire::string(node.getName()); }
 
 std::string title(Node node) {
   return node.getPid() == 0 ? printable(name_of(node)) : printable(name_of(node)) + ' ' + to_string(Pid(node.getPid()));
+}
+
+Failure not_running(Node node) {
+  const std::string name = printable(name_of(node));
+  const auto state = wire::state_word(node);
+  std::string advice;
+  if (node.getParent().size() > 0)
+    advice = state == "backing_off" ? fmt::format("; its supervisor will start it again, \"muctl start {}\" does so now", name)
+             : state == "starting"  ? "; it is on its way"
+                                    : fmt::format("; \"muctl start {}\" starts it", name);
+  return Failure(ExitCode::request_failed, fmt::format("{} is not running, it is {}{}", title(node), state, advice));
 }
 
 std::optional<std::chrono::nanoseconds> uptime(Node node) {

@@ -10,6 +10,7 @@
 
 #include <muproc/pid.hpp>
 
+#include "tools/common/failure.hpp"
 #include "wire/control.capnp.h"
 #include "wire/frame.hpp"
 
@@ -41,6 +42,8 @@ class Nodes {
 std::string name_of(Node node);
 /// "ch-1 <0.3.1>".
 std::string title(Node node);
+/// That it does not run, and what can be done about that.
+Failure not_running(Node node);
 /// Since the present incarnation began; nothing when there is none.
 std::optional<std::chrono::nanoseconds> uptime(Node node);
 

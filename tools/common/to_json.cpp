@@ -4,6 +4,7 @@
 
 #include <muproc/reason.hpp>
 
+#include "tools/common/process_usage.hpp"
 #include "wire/codec.hpp"
 #include "wire/node_words.hpp"
 
@@ -64,6 +65,35 @@ void write_status(JsonWriter& json, Node node) {
   json.end_object();
 }
 
+void write_process(JsonWriter& json, int os_pid) {
+  json.key("process");
+  const auto usage = os_pid > 0 ? ProcessProbe(os_pid).look() : std::nullopt;
+  if (!usage) {
+    json.value(nullptr);
+    return;
+  }
+  json.begin_object().field("cpu_seconds", seconds(usage->cpu)).field("resident_bytes", usage->resident).field("threads", usage->threads).end_object();
+}
+
+/// What waits for it, and what it says of itself beyond `status`.
+void write_mailbox(JsonWriter& json, const MuprocView* view) {
+  json.key("mailbox");
+  if (!view || !view->status) {
+    json.value(nullptr);
+    return;
+  }
+  const MailboxView& mailbox = view->mailbox;
+  const MuprocStatus& status = *view->status;
+  json.begin_object().field("channels", mailbox.channels).field("waiting_messages", mailbox.waiting).field("waiting_bytes", mailbox.waiting_bytes);
+  json.field("capacity_bytes", mailbox.capacity).field("is_at_least", mailbox.has_more).field("fill", mailbox.fill);
+  json.field("oldest_seconds", mailbox.oldest ? std::optional(seconds(*mailbox.oldest)) : std::nullopt);
+  json.field("bytes_received", status.bytes_received).field("bytes_sent", status.bytes_sent).field("large_sent", status.large_sent);
+  json.field("stash_high_water_bytes", status.stash_high_water).field("shared_bytes", view->shared_bytes);
+  const bool is_blocked = status.activity == shm::Activity::sending && status.blocked_on;
+  json.field("blocked_on", is_blocked ? std::optional(to_string(status.blocked_on)) : std::nullopt);
+  json.field("in_hand", status.in_hand_depth).end_object();
+}
+
 struct ValueWriter {
   JsonWriter& json;
 
@@ -109,6 +139,11 @@ void write_node(JsonWriter& json, const Nodes& nodes, Node node) {
   write_text(json, "restart", node.getRestart());
   write_text(json, "stop", node.getStop());
   write_text(json, "code", node.getCode());
+  write_text(json, "user", node.getUser());
+  write_text(json, "memory_limit", node.getMemoryLimit());
+  json.field("spares", node.getSpares());
+  json.field("spares_ready", node.getSparesReady());
+  write_text(json, "says", node.getSaidStatus());
   write_supervision(json, node);
   json.key("ports").begin_array();
   for (const auto port : node.getPorts()) json.value(wire::view(port));
@@ -116,6 +151,17 @@ void write_node(JsonWriter& json, const Nodes& nodes, Node node) {
   write_peers(json, "links", nodes, node.getLinks());
   write_peers(json, "monitors", nodes, node.getMonitors());
   write_status(json, node);
+}
+
+void write_node(JsonWriter& json, const Nodes& nodes, Node node, const Snapshot* seen) {
+  write_node(json, nodes, node);
+  json.field("watchdog_seconds", node.getWatchdogNs() > 0 ? std::optional(seconds(std::chrono::nanoseconds(node.getWatchdogNs()))) : std::nullopt);
+  const MuprocView* view = seen ? seen->find(wire::view(node.getName())) : nullptr;
+  if (view && view->pid != Pid(node.getPid())) view = nullptr;  // it has ended, or begun anew, in between
+  json.field("due_in_seconds", view && view->due_in ? std::optional(seconds(*view->due_in)) : std::nullopt);
+  if (wire::is_supervisor(node)) json.field("restarts_used", view && view->supervision ? std::optional(view->supervision->used) : std::nullopt);
+  write_process(json, node.getOsPid());
+  if (wire::has_mailbox(node)) write_mailbox(json, view && view->pid ? view : nullptr);
 }
 
 void write_value(JsonWriter& json, const Value& value) { std::visit(ValueWriter{json}, value.variant()); }

@@ -1,4 +1,4 @@
-// Ending and beginning: kill, exit, start, stop, restart, shutdown.
+// Ending and beginning: kill, exit, start, stop, restart, drain, shutdown.
 #include <fmt/format.h>
 
 #include <muproc/reason.hpp>
@@ -26,9 +26,7 @@ std::string done(const Context& context, const char* verb, const std::string& na
 /// One that lives, so that there is somebody to end.
 Node find_living(const Nodes& nodes, const std::string& name) {
   const Node node = nodes.find(name);
-  if (node.getPid() == 0)
-    throw Failure(ExitCode::request_failed,
-                  fmt::format("{} is not running, it is {}", title(node), wire::state_word(node)));
+  if (node.getPid() == 0) throw not_running(node);
   return node;
 }
 
@@ -47,6 +45,7 @@ const char* word(wire::ChildVerb::Verb verb) {
     case wire::ChildVerb::Verb::START: return "start";
     case wire::ChildVerb::Verb::STOP: return "stop";
     case wire::ChildVerb::Verb::RESTART: return "restart";
+    case wire::ChildVerb::Verb::DELETE: return "delete";
   }
   return "?";
 }
@@ -93,11 +92,26 @@ std::string child_verb(const Context& context, const std::string& name, wire::Ch
   auto answer = broker.ask(fill, context.timeout);
   const auto contents = answer.as<wire::FromBroker>();
   const Pid pid(contents.isPid() ? contents.getPid() : 0);
-  const char* past = verb == wire::ChildVerb::Verb::STOP    ? "stopped"
-                     : verb == wire::ChildVerb::Verb::START ? "started"
-                                                            : "restarted";
+  const char* past = verb == wire::ChildVerb::Verb::STOP     ? "stopped"
+                     : verb == wire::ChildVerb::Verb::DELETE ? "deleted"
+                     : verb == wire::ChildVerb::Verb::START  ? "started"
+                                                             : "restarted";
   return done(context, word(verb), child, pid,
               fmt::format("{} {}{}", past, printable(child), pid ? ' ' + to_string(pid) : ""));
+}
+
+std::string drain(const Context& context, const std::string& name) {
+  BrokerClient broker = context.broker();
+  const Nodes nodes = broker.nodes();
+  const Node node = nodes.find(name);
+  const std::string child = name_of(node);
+  const auto fill = [&](wire::ToBroker::Builder request) {
+    auto asked = request.initDrain();
+    asked.setName(wire::pointer(child));
+    asked.setLimitNs(context.timeout ? context.timeout->count() : -1);
+  };
+  broker.ask(fill, Patience());  // the broker counts the time, and then the stop takes what it takes
+  return done(context, "drain", child, {}, fmt::format("drained and stopped {}", printable(child)));
 }
 
 std::string shut_down(const Context& context, bool wait) {

@@ -37,11 +37,9 @@ Receiver find_receiver(const Context& context, const std::string& name) {
   const Nodes nodes = broker.nodes();
   const Node node = nodes.find(name);
   if (!wire::has_mailbox(node))
-    throw Failure(ExitCode::request_failed, fmt::format("{} is a {} and has no mailbox", title(node),
+    throw Failure(ExitCode::request_failed, fmt::format("{} is a {} and has no mailbox; \"muctl ps\" shows who has one: the muprocs", title(node),
                                                         wire::is_supervisor(node) ? "supervisor" : "plain program"));
-  if (node.getPid() == 0)
-    throw Failure(ExitCode::request_failed,
-                  fmt::format("{} is not running, it is {}", title(node), wire::state_word(node)));
+  if (node.getPid() == 0) throw not_running(node);
   return {Pid(node.getPid()), name_of(node), title(node), broker.folder()};
 }
 
@@ -131,7 +129,7 @@ std::string call(const Context& context, const std::string& name, const std::vec
     };
     return self.with_timeout(patience, ask, [&]() -> std::string {
       throw Failure(ExitCode::timeout,
-                    fmt::format("no answer from {} within {}", receiver.title, short_duration(patience)));
+                    fmt::format("no answer from {} within {}; --timeout waits longer, \"muctl show\" says what it does", receiver.title, short_duration(patience)));
     });
   });
 }

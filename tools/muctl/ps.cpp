@@ -1,5 +1,8 @@
 #include <fmt/format.h>
 
+#include <memory>
+
+#include "tools/common/system_view.hpp"
 #include "tools/common/table.hpp"
 #include "tools/common/text.hpp"
 #include "tools/common/to_json.hpp"
@@ -10,12 +13,20 @@
 namespace muproc::tools {
 namespace {
 
+/// What only the memory says; nothing when it is not ours to see.
+std::shared_ptr<const Snapshot> look(const BrokerClient& broker) try {
+  return SystemView(broker.folder().native()).look();
+} catch (const Failure&) {
+  return nullptr;
+}
+
 std::string json_rows(const BrokerClient& broker, const Nodes& nodes) {
+  const auto seen = look(broker);
   JsonWriter json;
   json.begin_object().field("system", broker.system()).key("nodes").begin_array();
   for (const Node& node : nodes.all()) {
     json.begin_object();
-    write_node(json, nodes, node);
+    write_node(json, nodes, node, seen.get());
     json.end_object();
   }
   json.end_array().end_object();

@@ -69,6 +69,11 @@ std::string sheet_of(const Nodes& nodes, const Node& node) {
                                    short_duration(std::chrono::nanoseconds(node.getLimitWithinNs()))));
   sheet.add("restart", printable(wire::view(node.getRestart())));
   sheet.add("stop", printable(wire::view(node.getStop())));
+  sheet.add("user", printable(wire::view(node.getUser())));
+  sheet.add("memory limit", printable(wire::view(node.getMemoryLimit())));
+  if (node.getWatchdogNs() > 0) sheet.add("watchdog", short_duration(std::chrono::nanoseconds(node.getWatchdogNs())));
+  if (node.getSpares() > 0 || node.getSparesReady() > 0) sheet.add("spares", fmt::format("{} of {} ready", node.getSparesReady(), node.getSpares()));
+  sheet.add("says", printable(wire::view(node.getSaidStatus())));
   if (const auto up_for = uptime(node)) sheet.add("up for", short_duration(*up_for));
   sheet.add("restarts", fmt::format("{}", node.getRestarts()));
   sheet.add("last exit", printable(wire::view(node.getLastExit())));

@@ -10,4 +10,10 @@ inline constexpr const char* k_runtime_dir_variable = "MUPROC_RUNTIME_DIR";
 /// The system that tools and `attach` mean when no name is given.
 inline constexpr const char* k_system_variable = "MUPROC_SYSTEM";
 
+/// A muproc finds its own mark here, "<0.3.1>@…", and so does what descends from it.
+inline constexpr const char* k_pid_variable = "MUPROC_PID";
+
+/// A muproc that ends with this symbol before it is ready declines to run.
+inline constexpr const char* k_ignore = "ignore";
+
 }  // namespace muproc::detail

@@ -1,4 +1,4 @@
-#include "tools/common/json.hpp"
+#include "wire/json.hpp"
 
 #include <fmt/format.h>
 
@@ -6,36 +6,15 @@
 #include <stdexcept>
 #include <utility>
 
-#include "tools/common/text.hpp"
+#include "wire/printable.hpp"
 
-namespace muproc::tools {
+namespace muproc::wire {
 namespace {
 
-/// Appends an escape such as \" or \\ to the text; false when the character has none.
-bool append_short_escape(char c, std::string& out) {
-  constexpr std::string_view k_characters = "\"\\\n\r\t", k_letters = "\"\\nrt";
-  const auto at = k_characters.find(c);
-  if (at == std::string_view::npos) return false;
-  (out += '\\') += k_letters[at];
-  return true;
-}
-
-/// Control characters are escaped, those of Unicode's second block too: JSON is also read on terminals.
 std::string in_json_quotes(std::string_view text) {
-  const std::string valid = valid_utf8(text);
-  std::string out = "\"";
-  for (std::size_t i = 0; i < valid.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(valid[i]);
-    if (append_short_escape(valid[i], out)) continue;
-    if (byte < 0x20 || byte == 0x7f) {
-      out += fmt::format("\\u{:04x}", byte);
-    } else if (byte == 0xc2 && static_cast<unsigned char>(valid[i + 1]) < 0xa0) {
-      out += fmt::format("\\u{:04x}", static_cast<unsigned char>(valid[++i]));
-    } else {
-      out += valid[i];
-    }
-  }
-  return out + '"';
+  std::string out;
+  append_json_text(out, text);
+  return out;
 }
 
 }  // namespace
@@ -89,4 +68,4 @@ void JsonWriter::begin_value() {
 
 void JsonWriter::new_line() { (out_ += '\n').append(2 * levels_.size(), ' '); }
 
-}  // namespace muproc::tools
+}  // namespace muproc::wire

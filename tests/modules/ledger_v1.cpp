@@ -1,0 +1,2 @@
+#define LEDGER_VERSION 1
+#include "ledger.hpp"

@@ -1,0 +1,2 @@
+#define LEDGER_VERSION 2
+#include "ledger.hpp"
