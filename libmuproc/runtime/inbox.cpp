@@ -109,12 +109,17 @@ bool Inbox::is_older(InChannel& a, InChannel& b) {
   return a.head.timestamp < b.head.timestamp;
 }
 
-void Inbox::take_head(InChannel& channel) {
-  channel.has_head = false;
+void Inbox::list(InChannel& channel) {
+  if (!look(channel) || channel.is_listed) return;
+  channel.is_listed = true;
+  heads_.push_back(&channel);
+}
+
+void Inbox::unlist(InChannel& channel) {
+  channel.is_listed = false;
   const auto at = std::find(heads_.begin(), heads_.end(), &channel);
   *at = heads_.back();
   heads_.pop_back();
-  taken_from_ = &channel;
 }
 
 InChannel* Inbox::oldest_head() {
@@ -135,12 +140,12 @@ void Inbox::look_at_all() {
     for (unsigned n = 0; n < k_most && ahead.look(header) == shm::RingReader::Look::record; ++n) ahead.pass(header);
     channel->settled_to = ahead.position();
   }
-  for (const auto& channel : channels_) look(*channel);
+  for (const auto& channel : channels_) list(*channel);
 }
 
 InChannel* Inbox::next_of_many() {
   if (some_dead_) drop_drained();
-  if (taken_from_) look(*std::exchange(taken_from_, nullptr));
+  if (taken_from_) list(*std::exchange(taken_from_, nullptr));
   for (bool looked = false;; looked = true) {
     InChannel* oldest = oldest_head();
     if (oldest && oldest->reader.position() < oldest->settled_to) return oldest;

@@ -113,14 +113,19 @@ class Inbox {
       case shm::RingReader::Look::nothing: return false;
       case shm::RingReader::Look::record:
         channel.has_head = true;
-        heads_.push_back(&channel);
         return true;
       case shm::RingReader::Look::malformed: refuse(channel, channel.reader.position(), "a record header that cannot be");
     }
     return false;
   }
   void refuse(InChannel& channel, std::uint64_t position, const std::string& why);
-  void take_head(InChannel& channel);
+  void take_head(InChannel& channel) {
+    channel.has_head = false;
+    taken_from_ = &channel;
+    if (channel.is_listed) [[unlikely]] unlist(channel);
+  }
+  void list(InChannel& channel);
+  void unlist(InChannel& channel);
   InChannel* next_of_many();
   InChannel* oldest_head();
   void look_at_all();
@@ -142,8 +147,8 @@ class Inbox {
   Hooks hooks_;
   BodyPool pool_;
   std::vector<std::shared_ptr<InChannel>> channels_;
-  std::vector<InChannel*> heads_;   // those with a head
-  InChannel* taken_from_ = nullptr;  // the last of them, whose next record nobody has looked for yet
+  std::vector<InChannel*> heads_;    // those with a head, where there are many
+  InChannel* taken_from_ = nullptr;  // the last that had one, whose next record nobody has looked for yet
   std::uint64_t now_ = 0;  // some time ago
   std::uint64_t latest_ = 0;
   bool some_dead_ = false;

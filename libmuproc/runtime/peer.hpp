@@ -62,6 +62,7 @@ struct InChannel {
   bool closed = false;      // drained after the sender's death, or refused: the cursor may be somebody else's now
 
   bool has_head = false;    // a record was seen at the reader's position
+  bool is_listed = false;   // among the inbox's heads
   shm::RecordHeader head{};
   std::uint64_t settled_to = 0;  // all before this position was there when the inbox last began to look at all channels
 

@@ -1,7 +1,8 @@
 // Births and deaths: spawn/zygote and spawn/exec, from the call until the child is ready to receive; down/notice, from
-// SIGKILL until its monitor has the message.
+// SIGKILL until its monitor has the message, beside what of that the kernel needs by itself.
 #include <csignal>
 
+#include "bench/clones.hpp"
 #include "bench/live.hpp"
 
 namespace muproc::bench {
@@ -47,7 +48,9 @@ void mourner(Self& self) {
     self.receive(on<"terminated">(is(child)) >> [] {});
     if (n >= 0) notices.record(static_cast<std::uint64_t>(now_ns() - killed));
   }
-  tell(self, round_of(std::move(notices), 1e3));
+  Round round = round_of(std::move(notices), 1e3);
+  round.beside = measure_bare_deaths(self.args()["other"].as<unsigned>(), k_deaths).median() / 1e3;
+  tell(self, round);
 }
 
 }  // namespace
@@ -65,6 +68,7 @@ void add_births(Rows& rows, Live& live) {
                   .unit = "us",
                   .round = [&live] { return live.measured_by(mourner); },
                   .bars = {at_most(300)},
+                  .beside = "a clone's end",
                   .most_rounds = 10});
 }
 

@@ -1,10 +1,12 @@
 // From a child's death to the first message that its replacement receives: restart/zygote, where the replacement is cloned
 // then, and restart/exec, where it is a program of its own, one restart right after the other; restart/rested, as the first with
-// a pause before each; and restart/spare, where it was cloned in that pause.
+// a pause before each; and restart/spare, where it was cloned in that pause. Beside restart/zygote, what the kernel needs by
+// itself for an end and a clone.
 #include <csignal>
 #include <ctime>
 #include <fstream>
 
+#include "bench/clones.hpp"
 #include "bench/live.hpp"
 
 namespace muproc::bench {
@@ -78,6 +80,8 @@ class Restart {
   Pid victim_;
 };
 
+void bare_restarts(Self& self) { tell(self, round_of(measure_bare_restarts(k_restarts), 1e6)); }
+
 Row restart(Live& live, std::string name, Code code, bool pauses, std::uint32_t spares, std::vector<Bar> bars = {}) {
   auto restart = std::make_shared<Restart>(live, name, std::move(code), pauses, spares);
   return {.name = "restart/" + name, .unit = "ms", .round = [restart] { return restart->round(); }, .bars = std::move(bars), .most_rounds = 10};
@@ -86,7 +90,14 @@ Row restart(Live& live, std::string name, Code code, bool pauses, std::uint32_t 
 }  // namespace
 
 void add_restarts(Rows& rows, Live& live) {
-  rows.push_back(restart(live, "zygote", victim, false, 0, {at_most(0.5)}));
+  Row zygote = restart(live, "zygote", victim, false, 0, {at_most(0.5)});
+  zygote.beside = "an end and a clone";
+  zygote.round = [&live, round = std::move(zygote.round)] {
+    Round both = round();
+    both.beside = live.measured_by(bare_restarts).value;
+    return both;
+  };
+  rows.push_back(std::move(zygote));
   rows.push_back(restart(live, "exec", exec({victim_program()}), false, 0));
   rows.push_back(restart(live, "rested", victim, true, 0));
   rows.push_back(restart(live, "spare", victim, true, 1));

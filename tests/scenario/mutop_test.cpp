@@ -24,7 +24,14 @@ void waits(Self& self) {
   auto port = self.register_port(std::string(self.name()) + "-port");
   for (;;)
     self.receive(
-        on<"n">() >> [](int) {}, on<"end">() >> [&](std::string how) { self.exit(how); });
+        on<"n">() >> [](int) {}, on<"ping">() >> [&](From from) { self.send(from, "pong"); },
+        on<"end">() >> [&](std::string how) { self.exit(how); });
+}
+
+/// Returns when it has read all that was sent to it so far.
+void await_reading(Self& self, const std::string& name) {
+  self.send(name, "ping");
+  self.receive(on<"pong">() >> [] {});
 }
 
 /// root ── echo, inner ── book, ledger
@@ -152,6 +159,7 @@ TEST_CASE("Enter opens a muproc: what waits, its ports, config and log, and a tr
   LiveSystem system(small_tree());
   Self& self = system.self();
   self.send("book", "n", 1);
+  await_reading(self, "book");
   system.suspend("book");
   for (int n = 10; n < 13; ++n) self.send("book", "n", n);
   Watched mutop(system, "", 120, 50);
