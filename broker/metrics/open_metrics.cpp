@@ -14,7 +14,7 @@ namespace muproc::broker {
 namespace {
 
 /// A label's value: valid UTF-8, with what would end it or the line escaped.
-std::string quoted(std::string_view text) {
+std::string label_value(std::string_view text) {
   std::string out = "\"";
   for (const char c : wire::printable(text)) {
     if (c == '"' || c == '\\') out += '\\';
@@ -48,8 +48,8 @@ struct Family {
 constexpr std::string_view k_states[] = {"starting", "running", "stopping", "backing_off", "stopped", "failed", "draining"};
 
 std::string labels_of(const NodeNumbers& node) {
-  return node.supervisor.empty() ? fmt::format("{{muproc={}}}", quoted(node.name))
-                                 : fmt::format("{{muproc={},supervisor={}}}", quoted(node.name), quoted(node.supervisor));
+  return node.supervisor.empty() ? fmt::format("{{muproc={}}}", label_value(node.name))
+                                 : fmt::format("{{muproc={},supervisor={}}}", label_value(node.name), label_value(node.supervisor));
 }
 
 /// Of each muproc, if it has what is asked for.
@@ -78,7 +78,7 @@ auto system(T SystemNumbers::*field) {
 }
 
 void write_info(const SystemNumbers& numbers, Samples& samples) {
-  samples.add(fmt::format("{{system={},version={}}}", quoted(numbers.system), quoted(numbers.version)), std::uint64_t{1});
+  samples.add(fmt::format("{{system={},version={}}}", label_value(numbers.system), label_value(numbers.version)), std::uint64_t{1});
 }
 
 void write_states(const SystemNumbers& numbers, Samples& samples) {
@@ -97,7 +97,7 @@ void write_drops(const SystemNumbers& numbers, Samples& samples) {
 void write_supervisors(const SystemNumbers& numbers, Samples& samples) {
   for (const NodeNumbers& node : numbers.nodes)
     if (node.kind == shm::SlotKind::supervisor)
-      samples.add(fmt::format("{{supervisor={}}}", quoted(node.name)), std::uint64_t{node.state == shm::SlotState::running});
+      samples.add(fmt::format("{{supervisor={}}}", label_value(node.name)), std::uint64_t{node.state == shm::SlotState::running});
 }
 
 const std::vector<Family>& families() {
