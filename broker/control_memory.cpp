@@ -1,4 +1,6 @@
 // Requests about shared memory: channels, extents, records that are none.
+#include <capnp/any.h>
+#include <capnp/message.h>
 #include <fmt/format.h>
 #include <sys/random.h>
 
@@ -25,6 +27,45 @@ std::uint64_t random_secret() {
   return secret;
 }
 
+/// What a receiver would find who follows all pointers.
+bool can_be_followed(kj::ArrayPtr<const capnp::word> contents) {
+  try {
+    capnp::SegmentArrayMessageReader reader(kj::arrayPtr(&contents, 1), capnp::ReaderOptions{8 * contents.size() + 65536, 256});
+    reader.getRoot<capnp::AnyPointer>().targetSize();
+    return true;
+  } catch (const kj::Exception&) {
+    return false;
+  }
+}
+
+/// Where a large message says that it lies. What lies there its sender may have changed since, when it had it back; and of
+/// an extent nobody knows what it was.
+std::string why_no_table(kj::ArrayPtr<const capnp::word> body) {
+  shm::LargeTable table;
+  if (body.size() * sizeof(capnp::word) < sizeof table) return "a large message without its table";
+  std::memcpy(&table, body.begin(), sizeof table);
+  const std::size_t words = (sizeof table + std::size_t{table.segments} * sizeof(shm::LargeSegment)) / sizeof(capnp::word);
+  if (table.segments > shm::k_max_large_segments || table.ticket >= shm::k_tickets || words > body.size())
+    return "a large message whose table cannot be";
+  for (std::uint32_t i = 0; i < table.segments; ++i) {
+    shm::LargeSegment segment;
+    std::memcpy(&segment, reinterpret_cast<const std::byte*>(body.begin()) + sizeof table + i * sizeof segment, sizeof segment);
+    const bool is_inside = segment.offset % 8 == 0 && segment.offset <= shm::k_arena_size &&
+                           segment.words <= (shm::k_arena_size - segment.offset) / sizeof(capnp::word);
+    if (segment.extent == 0 && !is_inside) return "a large message that lies outside its memory";
+  }
+  return {};
+}
+
+std::string why_no_contents(kj::ArrayPtr<const capnp::word> contents) {
+  switch (wire::check_bounds(contents.begin(), contents.size())) {
+    case wire::Bounds::inside: return {};
+    case wire::Bounds::malformed: return "contents that are no message";
+    case wire::Bounds::far: return can_be_followed(contents) ? "" : "contents that are no message";
+  }
+  return {};
+}
+
 /// What is wrong with the record at `position`, by the rules of the ring; empty when nothing is.
 std::string why_no_record(const std::byte* ring, const Channel& channel, std::uint64_t position) {
   const std::size_t offset = position & (channel.ring_size - 1);
@@ -38,16 +79,16 @@ std::string why_no_record(const std::byte* ring, const Channel& channel, std::ui
   if (header.words > shm::max_record_words(channel.ring_size) ||
       offset + shm::record_size(header.words) > channel.ring_size)
     return fmt::format("a record of {} words", header.words);
-  if (header.flags & shm::k_flag_large) return {};  // it lies in memory of its sender, who may have changed it since
   const std::size_t reference = header.flags & shm::k_flag_reference ? 1 : 0;
   if (header.words < reference) return "a record without its reference";
-  std::vector<capnp::word> contents(header.words - reference);
-  std::memcpy(contents.data(), ring + offset + sizeof header + reference * 8, contents.size() * sizeof(capnp::word));
+  std::vector<capnp::word> body(header.words - reference);
+  std::memcpy(body.data(), ring + offset + sizeof header + reference * 8, body.size() * sizeof(capnp::word));
   std::atomic_thread_fence(std::memory_order_acquire);
   std::uint64_t mark;
   std::memcpy(&mark, ring + offset, sizeof mark);
   if (mark != header.mark) return {};  // written over meanwhile: it had been read
-  return wire::check_bounds(contents.data(), contents.size()) == wire::Bounds::malformed ? "contents that are no message" : "";
+  const auto words = kj::arrayPtr(body.data(), body.size());
+  return header.flags & shm::k_flag_large ? why_no_table(words) : why_no_contents(words);
 }
 
 }  // namespace

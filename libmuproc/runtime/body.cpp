@@ -36,6 +36,7 @@ void Body::open_others() {
   reader_.emplace(*this, capnp::ReaderOptions{limit, 256});
   large_root = reader_->getRoot<capnp::AnyPointer>();
   checked_ = false;
+  if (further.empty()) check();  // small, with far pointers: no handler meets what leads outside
 }
 
 void Body::find_structure(std::uint64_t pointer) {

@@ -43,6 +43,15 @@ std::uint64_t wall_clock() {
   return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
 }
 
+/// What a reader of Cap'n Proto says of contents that are of another shape than their type's, as when a text does not end.
+/// What builders say is told apart from that.
+bool is_about_contents(const kj::Exception& failure) {
+  const kj::StringPtr description = failure.getDescription();  // quotes bytes of the message, zeros among them
+  const std::string_view what(description.begin(), description.size());
+  const auto says = [&](std::string_view words) { return what.find(words) != what.npos; };
+  return says("Message contain") || says("Message is too deeply-nested") || says("Exceeded message traversal limit");
+}
+
 bool valid_ring_size(std::uint32_t size) {
   return size >= shm::k_min_ring && size <= shm::k_max_ring && (size & (size - 1)) == 0;
 }
@@ -397,6 +406,19 @@ bool Runtime::receive(const ClauseTable& table, void* result) {
       throw;
     }
   };
+  // Contents that turn out to be malformed under the hands of their handler unwind it, and are dropped.
+  const auto run = [&](std::size_t clause, Message& message) {
+    const Pid from = message.from();
+    try {
+      run_clause(table.entries[clause], message, result);
+      return true;
+    } catch (const kj::Exception& malformed) {
+      if (!from || from == kit_.pid || !is_about_contents(malformed)) throw;
+      log().error("dropped a malformed message of {}, which was being handled: {}", to_string(from), malformed.getDescription().cStr());
+      add(own_->status().malformed, 1);
+      return false;
+    }
+  };
   // What lies in the stash and has not been looked at: all of it at first, later what timers have put there meanwhile.
   std::uint64_t looked_at = 0;
   const auto take_from_stash = [&] {
@@ -405,9 +427,7 @@ bool Runtime::receive(const ClauseTable& table, void* result) {
       const auto [found, clause] = choose(*here);
       if (found == Match::no) continue;
       Message message = inbox_.take(here);
-      if (found == Match::malformed) continue;
-      run_clause(table.entries[clause], message, result);
-      return true;
+      if (found == Match::yes && run(clause, message)) return true;
     }
     looked_at = inbox_.pushed();
     return false;
@@ -423,10 +443,7 @@ bool Runtime::receive(const ClauseTable& table, void* result) {
       if (!message.envelope_) break;
       const bool too_late = time_was_up && message.from() && message.envelope().timestamp > *time_was_up;
       const auto [found, clause] = choose_or_keep(message);
-      if (found == Match::yes) {
-        run_clause(table.entries[clause], message, result);
-        return true;
-      }
+      if (found == Match::yes && run(clause, message)) return true;
       if (found == Match::no) stash(std::move(message));
       looked_at = inbox_.pushed();
       if (too_late) return false;

@@ -29,13 +29,6 @@ PeerSegment::PeerSegment(int memfd, Pid owner) {
     throw std::runtime_error("the segment of " + to_string(owner) + " has another size than layout version " +
                              std::to_string(k_layout_version) + " has");
   map_ = sys::Mapping(memfd, sys::Mapping::Access::read_only, k_segment_size);
-  const SegmentHeader header = *map_.at<SegmentHeader>(0);
-  if (header.magic != k_segment_magic)
-    throw std::runtime_error("what was given as the segment of " + to_string(owner) + " is no segment");
-  if (header.layout_version != k_layout_version)
-    throw std::runtime_error("the segment of " + to_string(owner) + " has layout version " +
-                             std::to_string(header.layout_version) + ", this muproc has " +
-                             std::to_string(k_layout_version));
 }
 
 }  // namespace muproc::shm

@@ -30,7 +30,7 @@ class OwnSegment {
 /// Somebody else's segment, read-only by the kernel's word. Nothing in it is trusted.
 class PeerSegment {
  public:
-  /// Throws std::runtime_error when the size or the header is not what our layout has, and says both versions.
+  /// Throws std::runtime_error when the size is another one than our layout has. The header is for people: it may be spoilt.
   PeerSegment(int memfd, Pid owner);
 
   const StatusBlock& status() const { return *map_.at<StatusBlock>(k_status_offset); }

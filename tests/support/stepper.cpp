@@ -104,7 +104,7 @@ Stepper::Stepper(pid_t os_pid) : os_pid_(os_pid) {
 }
 
 Stepper::~Stepper() {
-  if (is_traced_) detach(0);
+  if (is_traced_) let_go();
   ::pthread_sigmask(SIG_SETMASK, &former_signals_, nullptr);
 }
 
@@ -115,7 +115,12 @@ void Stepper::detach(int signal) {
 }
 
 void Stepper::kill() { detach(SIGKILL); }
-void Stepper::let_go() { detach(std::exchange(signal_, 0)); }
+
+void Stepper::let_go() {
+  when_blocked_ = nullptr;
+  if (!is_stopped_ && ::ptrace(PTRACE_INTERRUPT, os_pid_, nullptr, nullptr) == 0) wait();
+  if (is_traced_) detach(std::exchange(signal_, 0));
+}
 
 void Stepper::stop() {
   detach(SIGSTOP);
@@ -134,6 +139,7 @@ Stepper::Stop Stepper::wait() {
     if (when_blocked_ && process_state(os_pid_) == 'S') when_blocked_();
     if (std::chrono::steady_clock::now() > give_up) waited_in_vain("a traced process to come to its next stop");
   }
+  is_stopped_ = true;
   if (!WIFSTOPPED(status)) {
     is_traced_ = false;
     return Stop::ended;
@@ -156,6 +162,7 @@ Stepper::Stop Stepper::wait() {
 Stepper::Stop Stepper::resume(int how) {
   const auto signal = static_cast<std::intptr_t>(std::exchange(signal_, 0));
   if (::ptrace(static_cast<__ptrace_request>(how), os_pid_, nullptr, reinterpret_cast<void*>(signal)) != 0) fail("ptrace: go on");
+  is_stopped_ = false;
   return wait();
 }
 
@@ -226,7 +233,7 @@ bool Stepper::run_to(const Place& place) {
 bool Stepper::run_to_system_call() {
   for (;;) {
     const Stop stop = resume(PTRACE_SYSCALL);
-    if (stop == Stop::ended) return false;
+    if (stop == Stop::ended || stop == Stop::mark) return false;
     if (stop == Stop::system_call) return true;
   }
 }

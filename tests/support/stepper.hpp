@@ -94,6 +94,7 @@ class Stepper {
   Stepper(const Stepper&) = delete;
   Stepper& operator=(const Stepper&) = delete;
 
+  /// An exception of it ends the waiting; then the process can only be let go, or killed by a signal.
   void when_blocked(WhenBlocked then) { when_blocked_ = std::move(then); }
 
   /// Lets it run to its next mark. Throws Failed when it ends before.
@@ -103,7 +104,7 @@ class Stepper {
   /// Lets it run until it is about to execute the instruction at that place. False when it came to a mark instead: it went
   /// another way than the one that was recorded.
   bool run_to(const Place& place);
-  /// Lets it run to its next entry into a system call or return from one. False when it has ended.
+  /// Lets it run to its next entry into a system call or return from one. False when it has come to a mark or to its end.
   bool run_to_system_call();
   /// True after an entry, false after a return.
   bool is_in_system_call() const { return in_system_call_; }
@@ -112,7 +113,7 @@ class Stepper {
   void kill();
   /// Leaves it stopped, as by SIGSTOP, and lets go of it.
   void stop();
-  /// Lets go of it; it runs on.
+  /// Lets go of it, wherever it is; it runs on.
   void let_go();
 
  private:
@@ -125,7 +126,7 @@ class Stepper {
   void set_breakpoint(std::uint64_t address);
 
   pid_t os_pid_;
-  bool is_traced_ = false, in_system_call_ = false;
+  bool is_traced_ = false, is_stopped_ = false, in_system_call_ = false;
   int signal_ = 0;  // that is still to be delivered
   sigset_t former_signals_{};
   WhenBlocked when_blocked_;
