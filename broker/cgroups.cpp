@@ -26,7 +26,7 @@ using namespace std::chrono_literals;
 constexpr const char* k_broker = "broker";
 constexpr std::string_view k_memory = "memory";
 // For who was killed to be gone. Who does not go by then waits for a device, and stays.
-constexpr std::chrono::nanoseconds k_patience = 2s;
+constexpr std::chrono::nanoseconds k_rmdir_patience = 2s;
 
 [[noreturn]] void fail(const std::string& what, int error) { throw std::runtime_error(what + ": " + std::strerror(error)); }
 
@@ -65,7 +65,7 @@ enum class With { all, all_but_the_broker };
 
 /// Ends who is in the groups below, and removes them.
 void empty_group(const std::string& system_group, With whom) {
-  const auto until = sys::monotonic() + k_patience;
+  const auto until = sys::monotonic() + k_rmdir_patience;
   for (;;) {
     bool is_empty = true;
     for (const std::string& name : sys::groups_in(system_group)) {

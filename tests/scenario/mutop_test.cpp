@@ -24,13 +24,13 @@ void waits(Self& self) {
   auto port = self.register_port(std::string(self.name()) + "-port");
   for (;;)
     self.receive(
-        on<"n">() >> [](int) {}, on<"ping">() >> [&](From from) { self.send(from, "pong"); },
+        on<"n">() >> [](int) {}, on<"ping">() >> [&](From from) { self.send(from, "pong", true); },
         on<"end">() >> [&](std::string how) { self.exit(how); });
 }
 
 /// Returns when it has read all that was sent to it so far.
 void await_reading(Self& self, const std::string& name) {
-  self.send(name, "ping");
+  self.send(name, "ping", true);
   self.receive(on<"pong">() >> [] {});
 }
 
