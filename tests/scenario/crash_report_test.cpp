@@ -308,6 +308,5 @@ TEST_CASE("muctl events tells of births, deaths and decisions, and follows them"
   CHECK(json.wait() == 0);
   CHECK_THAT(json.output(), Contains(R"({"number": 1, )") && Contains(R"("kind": "death", "name": "mortal", "pid": ")" + to_string(pid)));
   CHECK(system.stop() == 0);
-  CHECK(follower.wait() == 0);
-  CHECK_THAT(follower.output(), Contains("the system is stopped by SIGTERM"));
+  CHECK(follower.wait() == 0);  // with the system, whether or not it could still ask for the last events
 }
