@@ -231,7 +231,8 @@ std::vector<Play> sending() {
       {.title = "a message into a full channel",
        .victim = sends_into_a_full_channel,
        .when_blocked = [](Stage& stage) { stage.collect_now(); },
-       .sends = true},
+       .sends = true,
+       .waits = true},
       {.title = "the first message of a channel", .victim = sends_for_the_first_time, .sends = true},
   };
 }
@@ -242,7 +243,7 @@ std::vector<Play> receiving() {
       {.title = "receive in vain, and keep it", .victim = receives_in_vain, .at_mark = tell_a_number},
       {.title = "receive from the stash", .victim = receives_from_the_stash},
       {.title = "receive a large message", .victim = receives_a_large_one, .at_mark = tell_a_large_one},
-      {.title = "sleep, wake and receive", .victim = receives, .when_blocked = tell_a_number_once},
+      {.title = "sleep, wake and receive", .victim = receives, .when_blocked = tell_a_number_once, .waits = true},
   };
 }
 

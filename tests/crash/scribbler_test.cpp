@@ -11,6 +11,7 @@
 #include <tuple>
 
 #include "crash/scribbler.hpp"
+#include "crash/stage.hpp"
 #include "support/catch.hpp"
 #include "support/messages.capnp.h"
 #include "support/muctl.hpp"
@@ -181,7 +182,8 @@ void let_many_loose(const std::string& how, int lives, bool must_be_found_out) {
   Random random;
   INFO(random.how_to_repeat());
   Town town;
-  for (int life = 0; life < (is_soak() ? 50 * lives : lives); ++life) {
+  const SoakShare time(k_crash_tests);
+  for (int life = 0; life < lives || time.is_left(); ++life) {
     INFO(how << ", life " << life);
     const Reason reason = town.let_loose(how, random.bits());
     CAPTURE(reason);

@@ -17,6 +17,8 @@
 
 namespace muproc::test {
 
+inline constexpr std::size_t k_crash_tests = 18;  // that share the time of a soak
+
 class Stage;
 
 struct Play {
@@ -30,6 +32,8 @@ struct Play {
   std::function<int(Stage&)> aftermath = [](Stage&) { return 0; };
   /// It sends one message, which one store makes a message.
   bool sends = false;
+  /// It waits: how often it looks meanwhile is a matter of time, and a place is not always later than one before it.
+  bool waits = false;
 };
 
 // ---- what victims do -------------------------------------------------------------------------------------------------

@@ -28,17 +28,17 @@ void the_world_goes_on(Stage& stage) {
   CHECK(self.find("victim") == victim);
 }
 
-void stop_everywhere(Stage& stage, const Play& play, std::size_t others) {
+void stop_everywhere(Stage& stage, const Play& play, const SoakShare& time) {
   Random random;
   INFO(play.title << ", " << random.how_to_repeat());
   Stage::End whole;
   const Recording recording = record(stage, play, &whole);
   // Not in the mark itself, which is none any more for who is let go.
   constexpr std::size_t k_mark = 8;
-  auto places = recording.edges();
-  for (std::size_t i = 0; i < others; ++i) places.push_back(random.below(recording.places.size()));
-  for (std::size_t at : places) {
-    at = std::min(at, recording.places.size() - k_mark);
+  const auto edges = recording.edges();
+  constexpr std::size_t k_others = 2;
+  for (std::size_t n = 0; n < edges.size() + k_others || time.is_left(); ++n) {
+    const std::size_t at = std::min(n < edges.size() ? edges[n] : random.below(recording.places.size()), recording.places.size() - k_mark);
     INFO("stopped at instruction " << at << " of " << recording.places.size());
     const auto end = stage.play(play, [&](Stepper& stepper, pid_t os_pid) {
       if (!stepper.run_to(recording.places[at])) return;
@@ -54,25 +54,25 @@ void stop_everywhere(Stage& stage, const Play& play, std::size_t others) {
   }
 }
 
-void stop_everywhere(const std::vector<Play>& plays, std::size_t others) {
+void stop_everywhere(const std::vector<Play>& plays) {
   if (!k_can_step) {
     WARN("nobody is stepped here: that takes an x86-64, and no sanitizer");
     return;
   }
   Stage stage;
-  for (const Play& play : plays) stop_everywhere(stage, play, others);
+  for (const Play& play : plays) stop_everywhere(stage, play, SoakShare(k_crash_tests * plays.size()));
 }
 
 }  // namespace
 
 TEST_CASE("a sender that is stopped at any instruction, and continued, goes on as if nothing had been", "[crash][stop]") {
-  stop_everywhere(sending(), is_soak() ? 1000 : 2);
+  stop_everywhere(sending());
 }
 
 TEST_CASE("a receiver that is stopped at any instruction, and continued, has its message", "[crash][stop]") {
-  stop_everywhere(receiving(), is_soak() ? 1000 : 2);
+  stop_everywhere(receiving());
 }
 
 TEST_CASE("who is stopped while it asks the broker for something, and continued, gets it", "[crash][stop]") {
-  stop_everywhere(asking(), is_soak() ? 100 : 2);
+  stop_everywhere(asking());
 }

@@ -4,10 +4,14 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <set>
+#include <vector>
 
+#include "crash/stage.hpp"
 #include "support/catch.hpp"
 #include "support/files.hpp"
 #include "support/random.hpp"
@@ -23,22 +27,28 @@ namespace fs = std::filesystem;
 
 namespace {
 
-void waits(Self& self) {
-  self.receive(on<"never">() >> [] {});
-}
-
 bool cannot_step() {
   if (!k_can_step) WARN("nobody is stepped here: that takes an x86-64, and no sanitizer");
   return !k_can_step;
 }
 
-/// So many of 1 … count, in order; in a soak all of them.
-std::vector<std::size_t> some_of(std::size_t count, std::size_t wanted, Random& random) {
-  std::set<std::size_t> chosen;
-  for (std::size_t n = 1; n <= count && (is_soak() || count <= wanted); ++n) chosen.insert(n);
-  while (chosen.size() < std::min(count, wanted)) chosen.insert(1 + random.below(count));
-  return {chosen.begin(), chosen.end()};
-}
+/// So many of 1 … count, all if there are no more, in any order; in a soak for as long as there is time.
+class Lot {
+ public:
+  Lot(std::size_t count, std::size_t wanted, Random& random) : wanted_(wanted) {
+    for (std::size_t n = 1; n <= count; ++n) all_.push_back(n);
+    for (std::size_t i = all_.size(); i > 1; --i) std::swap(all_[i - 1], all_[random.below(i)]);
+  }
+  std::optional<std::size_t> draw() {
+    if (drawn_ == all_.size() || (drawn_ >= wanted_ && !time_.is_left())) return std::nullopt;
+    return all_[drawn_++];
+  }
+
+ private:
+  std::vector<std::size_t> all_;
+  std::size_t wanted_, drawn_ = 0;
+  SoakShare time_{k_crash_tests};
+};
 
 /// Leads it to the nth entry or return; false when there are not so many.
 bool run_to_system_call(Stepper& stepper, std::size_t n) {
@@ -85,14 +95,18 @@ Process outsider(const std::string& system) {
 
 // ---- zygotes ---------------------------------------------------------------------------------------------------------
 
-pid_t child_called(pid_t parent, const std::string& name) {
+/// The broker's child that calls itself so, and is no muproc: those have their zygote's name.
+pid_t child_called(LiveSystem& system, const std::string& name) {
+  const pid_t parent = system.broker().os_pid();
   return wait_until("a process called " + name, [&] {
+    std::set<pid_t> muprocs;
+    for (const MuprocInfo& info : system.self().list()) muprocs.insert(info.os_pid);
     std::ifstream children("/proc/" + std::to_string(parent) + "/task/" + std::to_string(parent) + "/children");
     for (pid_t child; children >> child;) {
       std::ifstream file("/proc/" + std::to_string(child) + "/comm");
       std::string comm;
       std::getline(file, comm);
-      if (comm == name) return child;
+      if (comm == name && !muprocs.contains(child)) return child;
     }
     return 0;
   });
@@ -140,13 +154,11 @@ void kill_at_births(const std::string& name, Function midwife, std::size_t wante
   Random random;
   INFO(random.how_to_repeat());
   make_marks();
-  LiveSystem system(TestOptions{.log = LogLevel::off});
+  LiveSystem system(TestOptions{.log = LogLevel::info});
   Self& self = system.self();
-  const Pid resident = self.spawn("resident", waits);
+  const Pid resident = self.spawn_monitor("resident", waits).first;
   self.spawn("midwife", midwife);
   let_another_be_born(system, false);
-  const pid_t broker = system.broker().os_pid();
-
   // How many there are: counted until the answer is there.
   std::size_t count = 0;
   std::optional<bool> born;
@@ -155,7 +167,7 @@ void kill_at_births(const std::string& name, Function midwife, std::size_t wante
     if (born) throw Answered();
   };
   const auto lead = [&](std::size_t most) {
-    Stepper stepper(child_called(broker, name));
+    Stepper stepper(child_called(system, name));
     stepper.when_blocked(look_for_an_answer);
     self.send("midwife", "spawn", true);
     try {
@@ -166,18 +178,21 @@ void kill_at_births(const std::string& name, Function midwife, std::size_t wante
   };
   lead(~std::size_t{0});
   REQUIRE(born == true);
-  REQUIRE(count > 4);
+  const std::size_t all = count;
+  REQUIRE(all > 4);
   let_another_be_born(system, true);
   Baseline baseline(system);
 
-  for (const std::size_t n : some_of(count, wanted, random)) {
-    INFO(name << " was killed at system call stop " << n << " of " << count);
+  Lot lot(all, wanted, random);
+  while (const auto n = lot.draw()) {
+    INFO(name << " was killed at system call stop " << *n << " of " << all);
     born.reset();
-    lead(n);
+    lead(*n);
     if (!born) born = next<bool, "born">(self);
     let_another_be_born(system, *born);
-    CHECK(self.alive(resident));
-    child_called(broker, name);
+    self.receive(on<"terminated", "reason">(is(resident), anything) >> [](Pid, Reason why) { FAIL("a child of the zygote has ended: " << to_string(why)); },
+                 after(0s) >> [] {});
+    child_called(system, name);
     baseline.must_come_back();
   }
 }
@@ -312,13 +327,14 @@ TEST_CASE("an outsider that is killed while it joins leaves neither its name nor
   REQUIRE(count > 10);
   system.wait_until_gone("outsider");
   Baseline baseline(system);
-  for (const std::size_t n : some_of(count, 40, random)) {
-    INFO("killed at system call stop " << n << " of " << count);
+  Lot lot(count, 40, random);
+  while (const auto n = lot.draw()) {
+    INFO("killed at system call stop " << *n << " of " << count);
     auto joins = outsider(system.name());
     {
       Stepper stepper(joins.os_pid());
       stepper.run_to_mark();
-      CHECK(run_to_system_call(stepper, n));
+      CHECK(run_to_system_call(stepper, *n));
       stepper.kill();
     }
     CHECK(joins.wait() == 128 + SIGKILL);
@@ -345,10 +361,12 @@ TEST_CASE("a broker that is killed at any system call leaves no orphan and no li
   const std::size_t count = lead_a_broker("killed", ~std::size_t{0});
   REQUIRE(count > 300);
   nobody_is_left();
-  for (const std::size_t n : some_of(count, 16, random)) {
-    INFO("killed at system call stop " << n << " of " << count);
+  if (is_soak()) std::printf("the broker: %zu system call stops in a system's life\n", count);
+  Lot lot(count, 24, random);
+  while (const auto n = lot.draw()) {
+    INFO("killed at system call stop " << *n << " of " << count);
     const Holdings before = holdings_of(::getpid());
-    lead_a_broker("killed", n);
+    lead_a_broker("killed", *n);
     nobody_is_left();
     CHECK(holdings_of(::getpid()) == before);
     start_afresh("killed");
