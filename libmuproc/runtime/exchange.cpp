@@ -407,7 +407,7 @@ bool Runtime::receive(const ClauseTable& table, void* result) {
     }
   };
   // Contents that turn out to be malformed under the hands of their handler unwind it, and are dropped.
-  const auto run = [&](std::size_t clause, Message& message) {
+  const auto run = [&](std::size_t clause, Message& message) __attribute__((always_inline)) {
     const Pid from = message.from();
     try {
       run_clause(table.entries[clause], message, result);
