@@ -46,6 +46,8 @@ constexpr rlim_t k_fds_per_muproc = 7;
 constexpr rlim_t k_own_fds = 64;
 // For what a broker that was killed has left: its zygotes give its muprocs 3 s.
 constexpr std::chrono::milliseconds k_patience = std::chrono::seconds(10);
+// For those who follow the events to ask for the last ones.
+constexpr std::chrono::milliseconds k_last_events = std::chrono::seconds(1);
 
 /// As many open files as the hard limit allows, for as long as this lives. Children get the former limit.
 class FileLimit {
@@ -199,7 +201,7 @@ class Broker::Run {
   Supervisors supervisors_;
   Drains drains_;
   Metrics metrics_;
-  Watch stop_watch_;
+  Watch stop_watch_, last_events_;
   std::unique_ptr<Signals> signals_;
   std::shared_ptr<Reload> reload_;
 
@@ -454,7 +456,9 @@ void Broker::Run::finish() {
   control_.stop_listening();
   for (const Muproc* living : core_.table.living())
     if (Muproc* outsider = core_.table.find(living->pid); outsider && outsider->connection) endings_.stop(*outsider, forever);
-  loop_.quit();
+  if (!control_.owes_events()) return loop_.quit();
+  control_.when_no_events_are_owed([this] { loop_.quit(); });
+  last_events_ = loop_.after(k_last_events, [this] { loop_.quit(); });  // for one that does not ask, nobody waits longer
 }
 
 void Broker::Run::kill_all() {

@@ -117,6 +117,8 @@ void Control::close(Connection& connection) {
   if (found == connections_.end()) return;
   core_.loop.bury(std::move(found->second));
   connections_.erase(found);
+  told_.erase(connection.id());
+  see_whether_events_are_owed();
 }
 
 /// A child's end is told by its pidfd; a child that closes its socket before is merely deaf.

@@ -39,6 +39,10 @@ class Control {
   void listen(sys::UniqueFd socket);
   /// Nobody new gets in.
   void stop_listening();
+  /// At the end: some who follow the events have been told some, and not asked for the rest yet. `then` is called when they
+  /// have, or have gone.
+  bool owes_events() const;
+  void when_no_events_are_owed(std::function<void()> then) { no_events_owed_ = std::move(then); }
   /// Outsiders who have knocked while the system was starting are let in: whoever joins finds everybody there.
   void let_in();
 
@@ -121,6 +125,7 @@ class Control {
   void dead_letters(Connection& connection, Id id, std::uint32_t last);
   void events(Connection& connection, Id id, wire::EventsAfter::Reader request);
   void send_events(ConnectionId to, Id id, std::uint64_t after);
+  void see_whether_events_are_owed();
 
   /// The muproc that asks. Throws Failure when there is none (a tool), or it is not up.
   Muproc& asker(Connection& connection);
@@ -141,6 +146,8 @@ class Control {
   };
   std::vector<Knock> waiting_outside_;
   ConnectionId last_id_ = 0;
+  std::unordered_map<ConnectionId, std::uint64_t> told_;  // of who follows: the latest event when it was last answered
+  std::function<void()> no_events_owed_;
   std::unordered_map<ConnectionId, std::unique_ptr<Connection>> connections_;
 };
 

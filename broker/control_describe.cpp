@@ -1,7 +1,9 @@
 // What the tools see: one node for each muproc and supervisor.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <unordered_set>
+#include <utility>
 
 #include "broker/control.hpp"
 #include "broker/units.hpp"
@@ -78,9 +80,23 @@ void Control::which_children(Connection& connection, Id id, wire::Target::Reader
 }
 
 void Control::events(Connection& connection, Id id, wire::EventsAfter::Reader request) {
-  const auto answer = [this, to = connection.id(), id, after = request.getNumber()] { send_events(to, id, after); };
+  told_.erase(connection.id());
+  const auto answer = [this, to = connection.id(), id, after = request.getNumber(), follows = request.getWait()] {
+    if (follows && connections_.contains(to)) told_[to] = core_.events.last();
+    send_events(to, id, after);
+  };
   if (request.getWait() && !core_.events.is_closed() && core_.events.after(request.getNumber()).empty()) return core_.events.when_next(answer);
   answer();
+  see_whether_events_are_owed();
+}
+
+bool Control::owes_events() const {
+  const auto is_behind = [&](const auto& told) { return told.second < core_.events.last(); };
+  return std::any_of(told_.begin(), told_.end(), is_behind);
+}
+
+void Control::see_whether_events_are_owed() {
+  if (no_events_owed_ && !owes_events()) std::exchange(no_events_owed_, nullptr)();
 }
 
 void Control::dead_letters(Connection& connection, Id id, std::uint32_t last) {

@@ -308,5 +308,20 @@ TEST_CASE("muctl events tells of births, deaths and decisions, and follows them"
   CHECK(json.wait() == 0);
   CHECK_THAT(json.output(), Contains(R"({"number": 1, )") && Contains(R"("kind": "death", "name": "mortal", "pid": ")" + to_string(pid)));
   CHECK(system.stop() == 0);
-  CHECK(follower.wait() == 0);  // with the system, whether or not it could still ask for the last events
+  CHECK(follower.wait() == 0);
+  CHECK_THAT(follower.output(), Contains("the system is stopped by SIGTERM"));
+  CHECK_THAT(follower.output(), Contains("the system ends"));
+}
+
+TEST_CASE("who follows the events and is stopped keeps no system from its end", "[events][muctl]") {
+  LiveSystem system;
+  Process follower = Process::program({bin_dir() + "/muctl", "-s", system.name(), "events", "-f"});
+  follower.wait_for_output("the system is up");
+  ::kill(follower.os_pid(), SIGSTOP);
+  wait_until_stopped(follower.os_pid());
+  const auto [pid, ref] = system.self().spawn_monitor("mortal", +[](Self&) {});
+  CHECK(reason_of(system.self(), ref) == Reason::normal());
+  CHECK(system.stop() == 0);
+  ::kill(follower.os_pid(), SIGCONT);
+  CHECK(follower.wait() == 0);
 }

@@ -45,7 +45,7 @@ std::string events(const Context& context, bool follow) {
     const auto fill = [&](wire::ToBroker::Builder to) {
       auto request = to.initEvents();
       request.setNumber(last);
-      request.setWait(wait);
+      request.setWait(follow);
     };
     std::optional<wire::Frame> answer;
     try {
