@@ -1,37 +1,14 @@
 #include "broker/metrics/status_json.hpp"
 
+#include "shm/state_words.hpp"
 #include "wire/json.hpp"
 
 namespace muproc::broker {
 namespace {
 
-std::string_view word(shm::SlotState state) {
-  switch (state) {
-    case shm::SlotState::free: return "free";
-    case shm::SlotState::starting: return "starting";
-    case shm::SlotState::running: return "running";
-    case shm::SlotState::stopping: return "stopping";
-    case shm::SlotState::backing_off: return "backing_off";
-    case shm::SlotState::stopped: return "stopped";
-    case shm::SlotState::failed: return "failed";
-    case shm::SlotState::draining: return "draining";
-  }
-  return "?";
-}
-
-std::string_view word(shm::SlotKind kind) {
-  switch (kind) {
-    case shm::SlotKind::muproc: return "muproc";
-    case shm::SlotKind::plain: return "plain";
-    case shm::SlotKind::supervisor: return "supervisor";
-    case shm::SlotKind::outsider: return "outsider";
-  }
-  return "?";
-}
-
 void write(wire::JsonWriter& json, const NodeNumbers& node) {
   json.begin_object();
-  json.field("name", node.name).field("supervisor", node.supervisor).field("kind", word(node.kind)).field("state", word(node.state));
+  json.field("name", node.name).field("supervisor", node.supervisor).field("kind", shm::kind_word(node.kind)).field("state", shm::state_word(node.state));
   json.field("pid", node.pid).field("os_pid", node.os_pid).field("restarts", node.restarts).field("crashes", node.crashes);
   json.field("last_exit", node.last_exit).field("up_seconds", node.up_seconds);
   if (const auto& process = node.process) json.field("cpu_seconds", process->cpu_seconds).field("resident_bytes", process->resident_bytes);

@@ -14,6 +14,7 @@
 #include <string>
 
 #include "support/catch.hpp"
+#include "support/notes.hpp"
 #include "support/paths.hpp"
 #include "support/system_fixture.hpp"
 #include "sys/cgroup.hpp"
@@ -76,22 +77,6 @@ std::string group_of(pid_t os_pid) { return sys::unified_group_of(os_pid).value_
 
 void waits(Self& self) {
   self.receive(on<"end">() >> [&](std::string how) { self.exit(how); });
-}
-
-fs::path notes() {
-  static int count = 0;
-  return fs::path(std::getenv("MUPROC_RUNTIME_DIR")) / ("cgroup-notes-" + std::to_string(++count));
-}
-
-std::vector<pid_t> noted(const fs::path& file, std::size_t count) {
-  std::vector<pid_t> pids;
-  wait_until("notes in " + file.string(), [&] {
-    pids.clear();
-    std::ifstream in(file);
-    for (pid_t pid; in >> pid;) pids.push_back(pid);
-    return pids.size() >= count;
-  });
-  return pids;
 }
 
 /// Leaves somebody who hides: in a session of his own, with an environment that says nothing.

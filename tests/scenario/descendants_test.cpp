@@ -9,6 +9,7 @@
 #include <string>
 
 #include "support/catch.hpp"
+#include "support/notes.hpp"
 #include "support/paths.hpp"
 #include "support/system_fixture.hpp"
 
@@ -66,22 +67,6 @@ void wait_until_gone(pid_t os_pid) {
   wait_until("process " + std::to_string(os_pid) + " to go", [&] { return !process_lives(os_pid); });
 }
 
-fs::path notes() {
-  static int count = 0;
-  return fs::path(std::getenv("MUPROC_RUNTIME_DIR")) / ("notes-" + std::to_string(++count));
-}
-
-/// The OS pids that a shell has noted in a file, one a line, once there are so many.
-std::vector<pid_t> noted(const fs::path& file, std::size_t count) {
-  std::vector<pid_t> pids;
-  wait_until("notes in " + file.string(), [&] {
-    pids.clear();
-    std::ifstream in(file);
-    for (pid_t pid; in >> pid;) pids.push_back(pid);
-    return pids.size() >= count;
-  });
-  return pids;
-}
 bool any_lives(const std::vector<pid_t>& pids) {
   for (const pid_t pid : pids)
     if (process_lives(pid)) return true;

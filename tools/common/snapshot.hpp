@@ -15,6 +15,7 @@
 #include <muproc/pid.hpp>
 
 #include "shm/layout.hpp"
+#include "shm/state_words.hpp"
 
 namespace muproc::tools {
 
@@ -123,9 +124,7 @@ struct Snapshot {
   std::string name_of(Pid pid) const;
 };
 
-std::string_view state_word(shm::SlotState state);  // as `muctl ps` has it
-std::string_view kind_word(shm::SlotKind kind);
-std::string_view activity_word(shm::Activity activity);
+using shm::activity_word, shm::kind_word, shm::state_word;
 std::string_view broker_word(BrokerState state);  // "running", "stopped", "gone"
 
 }  // namespace muproc::tools
