@@ -277,7 +277,9 @@ void Control::dispatch(Connection& connection, Request request) {
     case wire::ToBroker::SHUTDOWN:
       shut_down(who(connection));
       return ok(connection, id);
-    case wire::ToBroker::RELOAD: return reload_config(connection, id, request.getReload());
+    case wire::ToBroker::RELOAD:
+      if (const auto why = muproc ? why_not_reload(muproc->plan.get()) : std::string(); !why.empty()) throw Failure{ErrorKind::PERMISSION, why};
+      return reload_config(connection, id, request.getReload());
     case wire::ToBroker::NEW_SENDER: return new_sender(connection, id);
     case wire::ToBroker::EVENTS: return events(connection, id, request.getEvents());
     case wire::ToBroker::DEAD_LETTERS: return dead_letters(connection, id, request.getDeadLetters());

@@ -138,6 +138,7 @@ void Control::describe_slot(SlotIndex slot, wire::Node::Builder node) {
     node.setCode(wire::pointer(to_string(record.plan->code)));
     node.setMemoryLimit(wire::pointer(memory_limit_of(record, core_.cgroups.holds_memory())));
     node.setUser(wire::pointer(user_of(*record.plan)));
+    node.setSandbox(wire::pointer(to_string(record.plan->sandbox)));
     node.setWatchdogNs(record.plan->watchdog.count());
     node.setSpares(record.is_kept && record.plan->restart != Restart::temporary ? record.plan->spares : 0);
     node.setSparesReady(static_cast<std::uint32_t>(spares_of(slot)));

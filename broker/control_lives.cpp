@@ -98,11 +98,10 @@ void Control::spawn(Connection& connection, Id id, wire::Spawn::Reader request) 
   launcher_.launch(std::move(birth));
 }
 
-/// Loading a module runs code of it in a zygote, which is the broker's user.
 void Control::check_code(const Plan& plan, const Plan* spawner) const {
-  if (!spawner || !spawner->identity || plan.is_program() || is_loaded(plan.code)) return;
-  throw Failure{ErrorKind::PERMISSION, fmt::format("{} runs as another user, so it cannot have {} loaded, which no zygote has yet",
-                                                   spawner->name, to_string(plan.code))};
+  if (!spawner || may_load_modules(*spawner) || plan.is_program() || is_loaded(plan.code)) return;
+  throw Failure{ErrorKind::PERMISSION, fmt::format("{} {}, so it cannot have {} loaded, which no zygote has yet", spawner->name,
+                                                   spawner->identity ? "runs as another user" : "is in a sandbox", to_string(plan.code))};
 }
 
 void Control::exit(Connection& connection, Id id, wire::Exit::Reader request) {

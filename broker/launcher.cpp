@@ -6,6 +6,7 @@
 
 #include <cstdlib>
 #include <tuple>
+#include <utility>
 
 #include <muproc/detail/names.hpp>
 
@@ -13,6 +14,7 @@
 #include "broker/notify_socket.hpp"
 #include "shm/layout.hpp"
 #include "sys/clock.hpp"
+#include "sys/confinement.hpp"
 #include "sys/error.hpp"
 #include "wire/codec.hpp"
 
@@ -53,6 +55,7 @@ void Launcher::begin(BirthRequest request, int attempts) {
     born.birth->is_from_spare = spare != nullptr;
     born.birth->output = spare ? std::move(spare->output) : logger_.make_pipes();
     if (spare) born.cgroup = spare->cgroup;
+    if (born.plan->sandbox.strict) look_for_landlock();
     give_group(born);
     if (born.plan->is_plain()) {
       open_notify_socket(born);
@@ -71,6 +74,11 @@ void Launcher::begin(BirthRequest request, int attempts) {
     if (spare && still && !still->pidfd) spares_.discard(spare);
     if (still) fail(*still, failure.what(), Reason::start_failed(failure.what()));
   }
+}
+
+void Launcher::look_for_landlock() {
+  if (std::exchange(has_looked_for_landlock_, true) || sys::landlock_version() > 0) return;
+  core_.log.warn("this kernel has no Landlock, or has it switched off: who is in a sandbox may write files as its user may");
 }
 
 void Launcher::give_group(Muproc& muproc) {
@@ -122,7 +130,9 @@ void Launcher::send_kit(Muproc& muproc, std::uint64_t request_id) {
     kit.setErrorStream(wire::pointer(muproc.error_stream));
     kit.setLogLevel(static_cast<std::uint8_t>(logger_.level_of(plan)));
     kit.setStderrInode(muproc.birth->output.stderr_inode);
-    if (!plan->is_program()) {  // a program has these from before its exec
+    if (plan->is_program()) {  // it has the rest from before its exec
+      write_rest(kit.initLimits(), *plan);
+    } else {
       const auto variables = environment(muproc);
       write_environment(kit.initEnv(static_cast<unsigned>(variables.size())), variables);
       kit.setCwd(wire::pointer(plan->cwd));

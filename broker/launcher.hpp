@@ -100,6 +100,7 @@ class Launcher {
 
  private:
   void begin(BirthRequest request, int attempts);
+  void look_for_landlock();
   void give_group(Muproc& muproc);
   void equip(Muproc& muproc);
   void send_kit(Muproc& muproc, std::uint64_t request_id);
@@ -125,6 +126,7 @@ class Launcher {
   Endings& endings_;
   Logger& logger_;
   Spares& spares_;
+  bool has_looked_for_landlock_ = false;
 };
 
 }  // namespace muproc::broker

@@ -108,6 +108,20 @@ void read_rights(Plan& plan, wire::Child::Reader child) {
   if (child.getHasMaySend()) plan.may_send = names_of(child.getMaySend());
   plan.may_control = !child.getMayNotControl();
   plan.trust = !child.getIsNotTrusted();
+  const auto sandbox = child.getSandbox();
+  plan.sandbox = {sandbox.getIsStrict(), names_of(sandbox.getSyscalls()), sandbox.getNetwork(), names_of(sandbox.getWritable())};
+}
+
+void write_filter(wire::Confinement::Builder to, const std::string& filter) {
+  to.setFilter(kj::arrayPtr(reinterpret_cast<const kj::byte*>(filter.data()), filter.size()));
+}
+
+void write_confinement(wire::Confinement::Builder to, const Plan& plan) {
+  write_filter(to, plan.is_program() ? plan.filters->before_exec : plan.filters->of_muproc);
+  to.setHoldsFiles(true);
+  auto writable = to.initWritable(static_cast<unsigned>(plan.sandbox.writable.size()));
+  for (unsigned i = 0; i < plan.sandbox.writable.size(); ++i) writable.set(i, wire::pointer(plan.sandbox.writable[i]));
+  to.setHasNotifySocket(plan.is_plain());
 }
 
 void check_readiness(const Plan& plan) {
@@ -144,6 +158,7 @@ PlanPtr plan_of(const ChildSpec& spec) {
   check_readiness(*plan);
   check_spares(*plan);
   plan->identity = identity_of(plan->user, plan->group, plan->groups);
+  prepare_sandbox(*plan);
   return plan;
 }
 
@@ -176,7 +191,15 @@ PlanPtr plan_of(wire::Child::Reader child) {
   check_readiness(*plan);
   check_spares(*plan);
   plan->identity = identity_of(plan->user, plan->group, plan->groups);
+  prepare_sandbox(*plan);
   return plan;
+}
+
+void prepare_sandbox(Plan& plan) {
+  plan.filters = nullptr;
+  if (!plan.sandbox.strict) return;
+  plan.sandbox = settled(std::move(plan.sandbox));
+  plan.filters = std::make_shared<const Filters>(compile_filters(plan.sandbox));
 }
 
 void write(wire::Limits::Builder to, const Plan& plan, bool cgroup_holds_memory) {
@@ -199,12 +222,17 @@ void write(wire::Limits::Builder to, const Plan& plan, bool cgroup_holds_memory)
     list[i].setResource(resources[i].first);
     list[i].setValue(resources[i].second);
   }
+  if (plan.filters) write_confinement(to.initConfinement(), plan);
   if (!plan.identity) return;
   to.setHasIdentity(true);
   to.setUid(plan.identity->uid);
   to.setGid(plan.identity->gid);
   auto groups = to.initGroups(static_cast<unsigned>(plan.identity->groups.size()));
   for (unsigned i = 0; i < plan.identity->groups.size(); ++i) groups.set(i, plan.identity->groups[i]);
+}
+
+void write_rest(wire::Limits::Builder to, const Plan& plan) {
+  if (plan.filters) write_filter(to.initConfinement(), plan.filters->of_muproc);
 }
 
 sys::ProcessSettings settings_of(const Plan& plan, bool cgroup_holds_memory) {

@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "broker/sandbox.hpp"
 #include "broker/spec.hpp"
 #include "sys/settings.hpp"
 #include "wire/control.capnp.h"
@@ -32,6 +33,7 @@ struct Plan : ChildOptions {
   PlannedCode code;
   std::string error_stream;
   std::optional<sys::ProcessSettings::Identity> identity;  // who `user`, `group` and `groups` are; absent: the broker's
+  std::shared_ptr<const Filters> filters;                   // of `sandbox`; null: there is none
 
   bool is_plain() const {
     const auto* program = std::get_if<Program>(&code);
@@ -51,8 +53,13 @@ PlanPtr plan_of(wire::Child::Reader child);
 Stop stop_of(std::int64_t ns);
 Restart restart_of(std::uint8_t restart);
 
+/// Settles the plan's sandbox and compiles its filters. Throws std::invalid_argument when it cannot be as it is.
+void prepare_sandbox(Plan& plan);
+
 /// Without its memory, when a cgroup sees to that.
 void write(wire::Limits::Builder to, const Plan& plan, bool cgroup_holds_memory);
+/// What is left to do for a program that has been exec'd and has attached: its narrower filter.
+void write_rest(wire::Limits::Builder to, const Plan& plan);
 /// The same for this process's own use.
 sys::ProcessSettings settings_of(const Plan& plan, bool cgroup_holds_memory);
 void write_environment(capnp::List<wire::Variable>::Builder to,

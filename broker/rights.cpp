@@ -36,7 +36,13 @@ std::string why_not_control(const Plan* asker) {
   return !asker || asker->may_control ? std::string() : asker->name + " may not control others: its may_control is false";
 }
 
-bool is_restricted(const Plan& plan) { return !plan.may_control || plan.may_send || !plan.trust; }
+std::string why_not_reload(const Plan* asker) {
+  return !asker || !asker->sandbox.strict ? std::string() : asker->name + " is in a sandbox: it may not say what the system is to be";
+}
+
+bool is_restricted(const Plan& plan) { return !plan.may_control || plan.may_send || !plan.trust || plan.sandbox.strict; }
+
+bool may_load_modules(const Plan& plan) { return !plan.identity && !plan.sandbox.strict; }
 
 PlanPtr inherited(PlanPtr plan, const Plan* spawner) {
   if (!spawner || (!spawner->identity && !is_restricted(*spawner))) return plan;
@@ -47,6 +53,8 @@ PlanPtr inherited(PlanPtr plan, const Plan* spawner) {
   narrower->may_control = plan->may_control && spawner->may_control;
   narrower->may_send = narrowed(plan->may_send, spawner->may_send);
   narrower->trust = plan->trust && spawner->trust;
+  narrower->sandbox = narrowed(plan->sandbox, spawner->sandbox);
+  if (!(narrower->sandbox == plan->sandbox)) prepare_sandbox(*narrower);
   return narrower;
 }
 

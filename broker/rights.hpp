@@ -4,7 +4,7 @@
 // muproc asks over its own connection and, where its process group gives it away, over control.sock. It does not hold a
 // hostile program that runs as the broker's own user, which can do worse by other ways: give it a user of its own.
 //
-// Whoever is spawned has no more rights than its spawner, and runs as the same user.
+// Whoever is spawned has no more rights than its spawner, runs as the same user, and is in the same sandbox or a narrower one.
 #pragma once
 
 #include <string>
@@ -17,6 +17,10 @@ namespace muproc::broker {
 std::string why_not_send(const Plan* sender, const std::string& receiver);
 /// Why it may not control others, or empty.
 std::string why_not_control(const Plan* asker);
+/// Why it may not have the system take on another config, or empty: what that launches is in no sandbox.
+std::string why_not_reload(const Plan* asker);
+/// Loading a module runs code of it in a zygote, which is the broker's user and in no sandbox.
+bool may_load_modules(const Plan& plan);
 /// True when control.sock would give it more than its own connection.
 bool is_restricted(const Plan& plan);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "broker/sandbox.hpp"
 #include "broker/units.hpp"
 
 namespace muproc::broker {
@@ -36,6 +37,7 @@ std::string shown(ReadyOn value) {
   }
   return "?";
 }
+std::string shown(const Sandbox& value) { return value.strict ? to_string(value) : "none"; }
 std::string shown(const Mumsg& value) { return to_string(value); }
 template <class T>
 std::string shown(const std::vector<T>& values) {
@@ -92,6 +94,7 @@ Details needing_restart(const ChildSpec& a, const ChildSpec& b) {
   details.add("user", a.user, b.user);
   details.add("group", a.group, b.group);
   details.add("groups", a.groups, b.groups);
+  details.add("sandbox", a.sandbox, b.sandbox);
   details.add("trap_exits", a.trap_exits, b.trap_exits);
   details.add("mailbox.ring", a.mailbox.ring, b.mailbox.ring);
   details.add("mailbox.max_message", a.mailbox.max_message, b.mailbox.max_message);

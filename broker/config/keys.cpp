@@ -104,7 +104,6 @@ constexpr auto k_backoff = std::to_array<Key<Backoff>>({
 
 constexpr std::string_view k_other_on_restart[] = {"keep"};
 constexpr std::string_view k_other_in_hand[] = {"redeliver"};
-constexpr std::string_view k_other_sandbox[] = {"strict"};
 
 constexpr auto k_mailbox = std::to_array<Key<MailboxSizes>>({
     {"ring", [](R& r, const F& f, MailboxSizes& m) { read_ring(r, f, m.ring); }},
@@ -157,6 +156,27 @@ constexpr auto k_limits = std::to_array<Key<ProcessLimits>>({
     {"realtime_priority", [](R& r, const F& f, ProcessLimits& l) { read_integer<0, 99>(r, f, l.realtime_priority); }},
 });
 
+// Whether it is strict.
+constexpr auto k_sandbox_modes = std::to_array<Word<bool>>({{"none", false}, {"strict", true}});
+
+constexpr auto k_sandbox = std::to_array<Key<Sandbox>>({
+    {"mode", [](R& r, const F& f, Sandbox& s) { set(s.strict, r.word(f, words(k_sandbox_modes))); }},
+    {"syscalls", [](R& r, const F& f, Sandbox& s) { read_system_calls(r, f, s.syscalls); }},
+    {"network", [](R& r, const F& f, Sandbox& s) { set(s.network, r.boolean(f)); }},
+    {"writable", [](R& r, const F& f, Sandbox& s) { read_paths(r, f, s.writable); }},
+});
+
+/// A mode alone, or a table, which is strict when it does not say otherwise.
+void read_sandbox(Reader& r, const Field& f, Sandbox& target) {
+  if (f.node.as<std::string>()) {
+    set(target.strict, r.word(f, words(k_sandbox_modes)));
+  } else {
+    target.strict = true;
+    inner_table(r, f, k_sandbox, target);
+  }
+  if (!target.strict) target = {};
+}
+
 constexpr auto k_muproc = std::to_array<Key<MuprocDraft>>({
     {"module", [](R& r, const F& f, MuprocDraft& m) {
        read_word(r, f, m.module);
@@ -193,7 +213,7 @@ constexpr auto k_muproc = std::to_array<Key<MuprocDraft>>({
     {"may_send", [](R& r, const F& f, MuprocDraft& m) { read_names(r, f, m.may_send); }},
     {"may_control", [](R& r, const F& f, MuprocDraft& m) { set(m.spec.may_control, r.boolean(f)); }},
     {"trust", [](R& r, const F& f, MuprocDraft& m) { set(m.spec.trust, r.boolean(f)); }},
-    {"sandbox", [](R& r, const F& f, MuprocDraft&) { r.only(f, "none", k_other_sandbox); }},
+    {"sandbox", [](R& r, const F& f, MuprocDraft& m) { read_sandbox(r, f, m.spec.sandbox); }},
     {"spares", [](R& r, const F& f, MuprocDraft& m) {
        if (const auto n = r.integer(f, 0, 1000)) m.spec.spares = static_cast<std::uint32_t>(*n);
      }},
@@ -335,6 +355,7 @@ std::vector<KnownKey> known_keys() {
   list_keys(known, "backoff", k_backoff);
   list_keys(known, "mailbox", k_mailbox);
   list_keys(known, "limits", k_limits);
+  list_keys(known, "sandbox", k_sandbox);
   list_keys(known, "log", k_log);
   list_keys(known, "system_log", k_system_log);
   return known;

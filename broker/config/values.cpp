@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "broker/metrics/listen_address.hpp"
+#include "broker/sandbox.hpp"
 #include "shm/layout.hpp"
 
 namespace muproc::broker {
@@ -157,6 +158,33 @@ void read_listen_address(Reader& reader, const Field& field, std::string& target
     target = *std::move(text);
   else
     reader.error(field.node.at, in_quotes(field.key) + " is " + in_quotes(*text) + ", but " + why_not);
+}
+
+void read_system_calls(Reader& reader, const Field& field, std::vector<std::string>& target) {
+  const auto* array = field.node.as<Node::Array>();
+  if (!array) return reader.wrong_type(field, "an array of names of system calls");
+  target.clear();
+  for (const Node& element : *array) {
+    const auto name = reader.text({element, field.key, field.key_at});
+    if (!name) continue;
+    if (is_system_call(*name)) {
+      target.push_back(*name);
+      continue;
+    }
+    const auto& known = system_call_names();
+    const std::vector<std::string_view> names(known.begin(), known.end());
+    reader.error(element.at, in_quotes(field.key) + " has " + in_quotes(*name) + ", which is no system call here" + did_you_mean(*name, names));
+  }
+}
+
+void read_paths(Reader& reader, const Field& field, std::vector<std::string>& target) {
+  const auto* array = field.node.as<Node::Array>();
+  if (!array) return reader.wrong_type(field, "an array of paths");
+  target.clear();
+  for (const Node& element : *array) {
+    const Field one{element, field.key, field.key_at};
+    if (const auto text = reader.text(one)) target.push_back(reader.path(one, *text));
+  }
 }
 
 void read_word(Reader& reader, const Field& field, std::optional<std::string>& target) {

@@ -45,6 +45,10 @@ void read_template(Reader& reader, const Field& field, std::vector<ChildName>& t
 void read_exec(Reader& reader, const Field& field, std::optional<std::vector<std::string>>& target);
 /// Where something can be listened at: metrics/listen_address.hpp. The path of a Unix socket is made absolute.
 void read_listen_address(Reader& reader, const Field& field, std::string& target);
+/// Names of system calls that this machine has.
+void read_system_calls(Reader& reader, const Field& field, std::vector<std::string>& target);
+/// Paths, made absolute.
+void read_paths(Reader& reader, const Field& field, std::vector<std::string>& target);
 /// A string that is not empty.
 void read_word(Reader& reader, const Field& field, std::optional<std::string>& target);
 

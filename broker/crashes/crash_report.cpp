@@ -10,6 +10,7 @@
 
 #include <muproc/reason.hpp>
 
+#include "broker/sandbox.hpp"
 #include "wire/json.hpp"
 #include "wire/printable.hpp"
 
@@ -20,7 +21,11 @@ struct CodeWords {
   int signal, code;
   const char* words;
 };
+#ifndef SYS_SECCOMP
+#define SYS_SECCOMP 1
+#endif
 constexpr auto k_codes = std::to_array<CodeWords>({
+    {SIGSYS, SYS_SECCOMP, "SYS_SECCOMP: its sandbox does not permit the system call"},
     {SIGSEGV, SEGV_MAPERR, "SEGV_MAPERR: nothing is mapped there"},
     {SIGSEGV, SEGV_ACCERR, "SEGV_ACCERR: what is mapped there does not permit it"},
     {SIGBUS, BUS_ADRALN, "BUS_ADRALN: the address is not aligned"},
@@ -54,11 +59,28 @@ bool is_stack_overflow(const CrashDump& dump) {
   return dump.address < stack && stack - dump.address < k_near;
 }
 
+/// The register in which a system call's number is passed.
+#if defined(__aarch64__)
+constexpr std::size_t k_call_register = 8;
+#else
+constexpr std::size_t k_call_register = 0;
+#endif
+
+/// The system call for which its sandbox has ended it, or empty.
+std::string refused_call(const CrashDump& dump) {
+  if (dump.signal != SIGSYS || dump.code != SYS_SECCOMP || dump.threads.empty()) return {};
+  const auto& registers = dump.threads.front().registers;
+  constexpr std::uint64_t k_most = 0xffff;
+  if (registers.size() <= k_call_register || registers[k_call_register] > k_most) return {};
+  return system_call_name(static_cast<int>(registers[k_call_register]));
+}
+
 std::string signal_line(const CrashReport& report) {
   std::string line = signal_name(report.signal);
   if (!report.dump || report.dump->signal != report.signal) return line;
   const CrashDump& dump = *report.dump;
   if (const auto words = signal_code_in_words(dump.signal, dump.code, dump.sender); !words.empty()) line += ", " + words;
+  if (const auto call = refused_call(dump); !call.empty()) line += " " + call;
   if (dump.code > 0 && dump.signal != SIGABRT) line += fmt::format("; at {:#x}", dump.address);
   if (is_stack_overflow(dump)) line += "; the stack has overflown";
   return line;
@@ -144,6 +166,9 @@ std::string to_json(const CrashReport& report) {
   is_noted ? json.value(std::string_view(signal_code_in_words(report.dump->signal, report.dump->code, report.dump->sender))) : json.value(nullptr);
   json.key("address");
   is_noted && report.dump->code > 0 ? json.value(std::string_view(fmt::format("{:#x}", report.dump->address))) : json.value(nullptr);
+  const std::string call = is_noted ? refused_call(*report.dump) : std::string();
+  json.key("system_call");
+  call.empty() ? json.value(nullptr) : json.value(std::string_view(call));
   json.field("stack_overflow", report.dump && is_stack_overflow(*report.dump));
   json.field("core_dumped", report.core_dumped);
   json.key("exception");

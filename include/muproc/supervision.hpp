@@ -134,6 +134,18 @@ struct ProcessLimits {
   friend bool operator==(const ProcessLimits&, const ProcessLimits&) = default;
 };
 
+/// What the kernel lets a muproc's process do. A strict one gets no new privileges, can make the system calls that the
+/// runtime needs and those that are added here, has no sockets but Unix ones, and writes no file (where the kernel has
+/// Landlock) but below what is named here. A system call that it may not make ends it with SIGSYS. docs/security.md.
+struct Sandbox {
+  bool strict = false;
+  std::vector<std::string> syscalls = {};  // that it can make besides, by name
+  bool network = false;                    // true: it has sockets of all kinds
+  std::vector<std::string> writable = {};  // absolute paths of files and folders
+
+  friend bool operator==(const Sandbox&, const Sandbox&) = default;
+};
+
 /// When a start is done: once it has attached (a plain program: once its exec has succeeded); when it calls
 /// `self.ready()`; when a plain program says READY=1 on $NOTIFY_SOCKET, as with sd_notify.
 enum class ReadyOn { attach, call, notify };
@@ -178,6 +190,7 @@ struct ChildOptions {
   std::optional<std::vector<std::string>> may_send = {};  // whom it may open channels to, by name; absent: anyone
   bool may_control = true;                                // spawn, stop and end others
   bool trust = true;         // false: receivers copy its large messages before they read them
+  Sandbox sandbox = {};      // who is in one has nothing spawned outside of it
   std::uint32_t spares = 0;  // children cloned in advance, waiting for a crash
 };
 

@@ -21,7 +21,7 @@
 namespace muproc::detail {
 namespace {
 
-/// What the seed does for exec children before the exec.
+/// What the seed does for exec children before the exec; these get but a narrower filter here.
 void settle_in(wire::Kit::Reader kit) {
   for (const auto variable : kit.getEnv()) ::setenv(variable.getName().cStr(), variable.getValue().cStr(), 1);
   const auto settings = wire::settings_of(kit.getLimits(), kit.getCwd());
@@ -113,7 +113,7 @@ std::unique_ptr<Runtime> be_born(wire::FrameSocket socket, Origin origin) {
       install_interrupt();
       install_crash_notes(segment);
     }
-    if (origin == Origin::cloned) settle_in(kit_reader.getKit());
+    if (origin != Origin::outsider) settle_in(kit_reader.getKit());
     if (kit.stderr_inode) buffer_lines();
     say_hello(socket);
     std::uint64_t frames = 1;

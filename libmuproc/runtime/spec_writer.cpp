@@ -106,6 +106,13 @@ void write_rights(wire::Child::Builder to, const ChildOptions& options) {
   to.setIsNotTrusted(!options.trust);
 }
 
+void write_sandbox(wire::Sandbox::Builder to, const Sandbox& sandbox) {
+  to.setIsStrict(sandbox.strict);
+  to.setNetwork(sandbox.network);
+  write_names(to.initSyscalls(static_cast<unsigned>(sandbox.syscalls.size())), sandbox.syscalls);
+  write_names(to.initWritable(static_cast<unsigned>(sandbox.writable.size())), sandbox.writable);
+}
+
 void write_log(wire::LogSettings::Builder to, const LogOptions& log) {
   if (log.level) to.setLevel(static_cast<std::uint8_t>(1 + static_cast<int>(*log.level)));
   if (log.format) to.setFormat(static_cast<std::uint8_t>(1 + static_cast<int>(*log.format)));
@@ -136,6 +143,7 @@ struct ChildWriter {
     to.setWatchdogNs(options.watchdog.count());
     to.setSpares(options.spares);
     write_log(to.initLog(), options.log);
+    if (options.sandbox.strict) write_sandbox(to.initSandbox(), options.sandbox);
   }
   void operator()(const Child::Nested& child) {
     write_supervisor(to.initSupervisor(), wire::view(to.getName().asReader()), child.supervisor);

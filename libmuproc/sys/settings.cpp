@@ -45,6 +45,20 @@ SettingsFailure become(const ProcessSettings::Identity& identity) noexcept {
   return {};
 }
 
+SettingsFailure confine(const Confinement& confinement) noexcept {
+  std::size_t path = 0;
+  const auto failed = [&](Step step) { return SettingsFailure{step, static_cast<std::int32_t>(path), errno}; };
+  if (!take_no_new_privileges()) return failed(Step::no_new_privileges);
+  switch (hold_files(confinement, path)) {
+    case FilesHeld::yes:
+    case FilesHeld::kernel_cannot: break;
+    case FilesHeld::path_failed: return failed(Step::writable);
+    case FilesHeld::failed: return failed(Step::landlock);
+  }
+  if (!install_filter(confinement)) return failed(Step::filter);
+  return {};
+}
+
 }  // namespace
 
 void ProcessSettings::limit(int resource, rlimit value) {
@@ -64,6 +78,7 @@ SettingsFailure apply(const ProcessSettings& settings) noexcept {
   if (settings.identity)
     if (const auto failure = become(*settings.identity)) return failure;
   if (!settings.cwd.empty() && ::chdir(settings.cwd.c_str()) != 0) return failed(Step::chdir);
+  if (settings.confinement) return confine(*settings.confinement);
   return {};
 }
 
@@ -82,6 +97,13 @@ const char* resource_name(int resource) noexcept {
   }
 }
 
+namespace {
+std::string writable_path(const ProcessSettings& settings, std::int32_t index) {
+  const bool is_known = settings.confinement && index >= 0 && static_cast<std::size_t>(index) < settings.confinement->writable.size();
+  return is_known ? settings.confinement->writable[static_cast<std::size_t>(index)] : std::string("a writable path");
+}
+}  // namespace
+
 std::string to_string(const SettingsFailure& failure, const ProcessSettings& settings) {
   const auto what = [&]() -> std::string {
     switch (failure.step) {
@@ -94,6 +116,10 @@ std::string to_string(const SettingsFailure& failure, const ProcessSettings& set
       case Step::gid: return "setgid";
       case Step::uid: return "setuid";
       case Step::chdir: return "chdir " + settings.cwd;
+      case Step::no_new_privileges: return "prctl PR_SET_NO_NEW_PRIVS";
+      case Step::landlock: return "Landlock";
+      case Step::writable: return "open " + writable_path(settings, failure.resource);
+      case Step::filter: return "seccomp";
     }
     return "an unknown step";
   };

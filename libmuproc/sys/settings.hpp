@@ -3,7 +3,7 @@
 // They are prepared before a clone and applied in it, between the clone and the first of the muproc's own code, both
 // when the clone goes on in its image and when it is about to exec. `apply` allocates nothing and makes
 // async-signal-safe calls only. Whatever needs a privilege is applied before the user changes, in an order that gives
-// each the best chance; the first step that fails ends it, and the process must not go on: it would run with less
+// each the best chance, and the sandbox comes last, since nothing of the rest could be done in it; the first step that fails ends it, and the process must not go on: it would run with less
 // restraint than somebody wanted.
 //
 // A change of user makes the kernel forget the parent-death signal: whoever applies settings sets it afterwards.
@@ -17,6 +17,8 @@
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "sys/confinement.hpp"
 
 namespace muproc::sys {
 
@@ -38,6 +40,7 @@ struct ProcessSettings {
   std::optional<mode_t> umask;
   std::optional<Identity> identity;
   std::string cwd;             // entered as the new user; empty: unchanged
+  std::optional<Confinement> confinement;
 
   /// Adds a limit, or replaces the one on that resource.
   void limit(int resource, rlimit value);
@@ -46,9 +49,9 @@ struct ProcessSettings {
 
 /// Which step failed; fit to be sent through a pipe.
 struct SettingsFailure {
-  enum class Step : std::int32_t { none, limit, cpus, nice, oom_score_adj, groups, gid, uid, chdir };
+  enum class Step : std::int32_t { none, limit, cpus, nice, oom_score_adj, groups, gid, uid, chdir, no_new_privileges, landlock, writable, filter };
   Step step = Step::none;
-  std::int32_t resource = 0;  // of `limit`
+  std::int32_t resource = 0;  // of `limit`; of `writable`, which one
   std::int32_t error = 0;     // errno
 
   explicit operator bool() const { return step != Step::none; }

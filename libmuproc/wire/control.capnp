@@ -129,6 +129,15 @@ struct Child {
   isNotTrusted @33 :Bool;
   spares @34 :UInt32;
   log @35 :LogSettings;      # absent: the system's
+  sandbox @36 :Sandbox;      # absent: none
+}
+
+struct Sandbox {
+  # muproc::Sandbox
+  isStrict @0 :Bool;
+  syscalls @1 :List(Text);
+  network @2 :Bool;
+  writable @3 :List(Text);
 }
 
 struct LogSettings {
@@ -165,6 +174,15 @@ struct Limits {
   uid @13 :UInt32;
   gid @14 :UInt32;
   groups @15 :List(UInt32);
+  confinement @16 :Confinement;   # last of all; absent: none
+}
+
+struct Confinement {
+  # A sandbox as the kernel takes it.
+  filter @0 :Data;           # of system calls: struct sock_filter, one after the other
+  holdsFiles @1 :Bool;       # nothing can be written but what is below `writable`
+  writable @2 :List(Text);
+  hasNotifySocket @3 :Bool;  # it speaks to an abstract Unix socket
 }
 
 struct ResourceLimit {
@@ -335,7 +353,7 @@ struct Kit {
   brokerOsPid @12 :Int32;
   env @13 :List(Variable);   # module and function children set these, cwd and limits themselves, before `hello`;
   cwd @14 :Text;             # for exec children the seed's clone does it before the exec
-  limits @15 :Limits;
+  limits @15 :Limits;        # of an exec child: a filter that is narrower than the one with which it began
   logLevel @16 :UInt8;       # muproc::LogLevel
   stderrInode @17 :UInt64;   # of the pipe that the logger reads; 0: standard error is not captured
 }
@@ -431,6 +449,7 @@ struct Node {
   watchdogNs @22 :Int64;     # 0: none
   spares @23 :UInt32;        # children that are to wait for its end, cloned in advance
   sparesReady @24 :UInt32;   # and so many do
+  sandbox @25 :Text;         # "strict, writes below /var/lib/x"; "": none
 }
 
 struct Changes {

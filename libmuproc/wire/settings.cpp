@@ -1,5 +1,6 @@
 #include "wire/settings.hpp"
 
+#include <cstring>
 #include <string>
 
 namespace muproc::wire {
@@ -17,6 +18,17 @@ sys::ProcessSettings::Identity identity_of(Limits::Reader limits) {
   sys::ProcessSettings::Identity identity{limits.getUid(), limits.getGid(), {}};
   for (const auto group : limits.getGroups()) identity.groups.push_back(group);
   return identity;
+}
+
+sys::Confinement confinement_of(Confinement::Reader from) {
+  sys::Confinement confinement;
+  const auto filter = from.getFilter();
+  confinement.filter.resize(filter.size() / sizeof(sock_filter));
+  if (!confinement.filter.empty()) std::memcpy(confinement.filter.data(), filter.begin(), confinement.filter.size() * sizeof(sock_filter));
+  confinement.holds_files = from.getHoldsFiles();
+  for (const auto path : from.getWritable()) confinement.writable.emplace_back(path.cStr(), path.size());
+  confinement.has_notify_socket = from.getHasNotifySocket();
+  return confinement;
 }
 
 }  // namespace
@@ -37,6 +49,7 @@ sys::ProcessSettings settings_of(Limits::Reader limits, capnp::Text::Reader cwd)
   if (limits.getHasIdentity()) settings.identity = identity_of(limits);
   if (limits.getMemory()) settings.limit(RLIMIT_DATA, limits.getMemory());
   settings.cwd = std::string(cwd.cStr(), cwd.size());
+  if (limits.hasConfinement()) settings.confinement = confinement_of(limits.getConfinement());
   return settings;
 }
 

@@ -102,6 +102,7 @@ std::string config_with(const std::string& table, const std::string& key, const 
                         : x + text;
   for (const char* inner : {"ready", "watchdog", "backoff", "log", "mailbox", "limits"})
     if (table == inner && value) x += std::string(inner) + '.' + text;
+  if (table == "sandbox") x += (has("mode") ? "" : "sandbox.mode = \"strict\"\n") + (value ? "sandbox." + text : "");
   const bool of_supervisor = table == "supervisor";
   const std::string children = of_supervisor && has("children")   ? ""
                                : of_supervisor && has("template") ? ""

@@ -442,13 +442,35 @@ TEST_CASE("a significant child is not permanent, and its supervisor looks at sig
 }
 
 TEST_CASE("what this version does not support is said to be unsupported, not unknown, and never ignored", "[config]") {
-  CHECK(messages_about("sandbox = \"strict\"") ==
-        "6:11: error: \"sandbox\" = \"strict\" is not supported by this version; only \"none\" is");
   CHECK(messages_about("mailbox = { on_restart = \"keep\" }") ==
         "6:26: error: \"mailbox.on_restart\" = \"keep\" is not supported by this version; only \"discard\" is");
   CHECK(messages_about("mailbox = { in_hand = \"redeliver\" }") ==
         "6:23: error: \"mailbox.in_hand\" = \"redeliver\" is not supported by this version; only \"drop\" is");
-  child_of("sandbox = \"none\"");  // what this version does anyway
+}
+
+TEST_CASE("a sandbox is a mode, or a table that is strict unless it says otherwise", "[config][sandbox]") {
+  CHECK(child_of("sandbox = \"none\"").sandbox == Sandbox());
+  CHECK(child_of("sandbox = \"strict\"").sandbox == Sandbox{.strict = true});
+  CHECK(child_of("sandbox = { network = true, syscalls = [\"kill\"], writable = [\"data\", \"/tmp\"] }").sandbox ==
+        Sandbox{true, {"kill"}, true, {"/etc/muproc/data", "/tmp"}});
+  CHECK(child_of("sandbox = { mode = \"none\", network = true }").sandbox == Sandbox());
+  CHECK(messages_about("sandbox = \"strickt\"") ==
+        "6:11: error: \"sandbox\" is \"strickt\", which is none of \"none\" or \"strict\"; did you mean \"strict\"?");
+  CHECK(messages_about("sandbox = { syscalls = [\"kil\", \"fork\"] }") ==
+        "6:25: error: \"sandbox.syscalls\" has \"kil\", which is no system call here; did you mean \"kill\"?");
+  CHECK(messages_about("sandbox = { writeable = [] }") ==
+        "6:13: error: unknown key \"writeable\" in \"sandbox\"; did you mean \"writable\"?");
+  CHECK(messages_about("sandbox = true") == "6:11: error: \"sandbox\" must be a table, not a boolean");
+}
+
+TEST_CASE("a default sandbox is joined with a muproc's own, and undone by none", "[config][sandbox]") {
+  const auto sandbox_of = [](const std::string& own) {
+    return system_of("[defaults.muproc]\nsandbox = { writable = [\"/tmp\"] }\n" + with_muproc("exec = [\"x\"]\n" + own)).muprocs.at("x").sandbox;
+  };
+  CHECK(sandbox_of("") == Sandbox{.strict = true, .writable = {"/tmp"}});
+  CHECK(sandbox_of("sandbox = { network = true }") == Sandbox{.strict = true, .network = true, .writable = {"/tmp"}});
+  CHECK(sandbox_of("sandbox = \"strict\"") == Sandbox{.strict = true, .writable = {"/tmp"}});
+  CHECK(sandbox_of("sandbox = \"none\"") == Sandbox());
 }
 
 TEST_CASE("metrics are served where only this machine reaches them, unless it is said that others may", "[config][metrics]") {

@@ -140,6 +140,7 @@ void write_node(JsonWriter& json, const Nodes& nodes, Node node) {
   write_text(json, "stop", node.getStop());
   write_text(json, "code", node.getCode());
   write_text(json, "user", node.getUser());
+  write_text(json, "sandbox", node.getSandbox());
   write_text(json, "memory_limit", node.getMemoryLimit());
   json.field("spares", node.getSpares());
   json.field("spares_ready", node.getSparesReady());

@@ -70,6 +70,7 @@ std::string sheet_of(const Nodes& nodes, const Node& node) {
   sheet.add("restart", printable(wire::view(node.getRestart())));
   sheet.add("stop", printable(wire::view(node.getStop())));
   sheet.add("user", printable(wire::view(node.getUser())));
+  sheet.add("sandbox", printable(wire::view(node.getSandbox())));
   sheet.add("memory limit", printable(wire::view(node.getMemoryLimit())));
   if (node.getWatchdogNs() > 0) sheet.add("watchdog", short_duration(std::chrono::nanoseconds(node.getWatchdogNs())));
   if (node.getSpares() > 0 || node.getSparesReady() > 0) sheet.add("spares", fmt::format("{} of {} ready", node.getSparesReady(), node.getSpares()));
