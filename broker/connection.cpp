@@ -7,7 +7,7 @@
 namespace muproc::broker {
 
 Connection::Connection(ConnectionId id, Loop& loop, sys::UniqueFd socket, Handlers handlers)
-    : id_(id), socket_(std::move(socket)), handlers_(std::move(handlers)) {
+    : id_(id), loop_(loop), socket_(std::move(socket), wire::Peer::untrusted), handlers_(std::move(handlers)) {
   sys::set_nonblocking(socket_.fd(), true);
   watch_ = loop.when_readable(socket_.fd(), [this] { read_all(); });
 }
@@ -21,11 +21,20 @@ void Connection::become_lane_of(Pid owner, shm::Directory& directory, int eventf
 }
 
 void Connection::send(Message& message, std::initializer_list<int> fds) {
-  if (is_closed_) return;
+  if (is_closed_ || shutting_out_) return;
   const bool all_written = socket_.send(message.builder(), fds);
   ++said_;
   announce();
+  if (socket_.cost_waiting() > k_most_waiting) return shut_out();
   if (!all_written) watch_.when_writable([this] { flush(); });
+}
+
+/// Later: whoever sends may be going through all connections.
+void Connection::shut_out() {
+  watch_.stop();
+  shutting_out_ = loop_.after({}, [this] {
+    handlers_.nonsense(*this, "it does not read: " + std::to_string(socket_.cost_waiting() >> 20) + " MiB wait for it");
+  });
 }
 
 void Connection::flush() {
@@ -45,7 +54,7 @@ void Connection::announce() {
 void Connection::read_all() {
   std::string nonsense;
   try {
-    while (!is_closed_) {
+    while (!is_closed_ && !shutting_out_) {
       auto frame = socket_.receive();
       if (!frame) break;
       handlers_.frame(*this, *frame);
@@ -64,6 +73,7 @@ void Connection::close() {
   if (is_closed_) return;
   is_closed_ = true;
   watch_.stop();
+  shutting_out_.stop();
   socket_.close();
 }
 

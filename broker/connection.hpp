@@ -1,6 +1,7 @@
 // One control socket, seen from the broker: a child's, an outsider's or a tool's.
 //
-// It never blocks: what the kernel does not take waits here. Whoever sends nonsense loses its connection; what that
+// It never blocks: what the kernel does not take waits here, but not without end: whoever asks and does not read is shut
+// out when too much waits for it, as one who sends nonsense. Whoever sends nonsense loses its connection; what that
 // means for its process is decided by `when_lost`. A connection belongs to a muproc (then it is that muproc's system
 // lane, and each frame is announced in the directory) or to a tool, which has no pid.
 #pragma once
@@ -38,6 +39,8 @@ class Message {
 
 class Connection {
  public:
+  static constexpr std::size_t k_most_waiting = std::size_t{128} << 20;  // as FrameSocket::cost_waiting counts
+
   struct Handlers {
     std::function<void(Connection&, wire::Frame&)> frame;
     std::function<void(Connection&)> closed;                               // the peer has closed its end
@@ -67,11 +70,13 @@ class Connection {
  private:
   void announce();
   void flush();
+  void shut_out();
 
   ConnectionId id_;
+  Loop& loop_;
   wire::FrameSocket socket_;
   Handlers handlers_;
-  Watch watch_;
+  Watch watch_, shutting_out_;
   bool is_closed_ = false;
 
   Pid owner_;

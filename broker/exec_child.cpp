@@ -32,9 +32,6 @@ std::map<std::string, std::string> merged_environment(wire::ExecSpec::Reader spe
   std::map<std::string, std::string> merged;
   for (char** entry = environ; entry && *entry; ++entry)
     if (const char* equals = std::strchr(*entry, '=')) merged[std::string(static_cast<const char*>(*entry), equals)] = equals + 1;
-  // What was said to the broker by its own supervisor is nobody else's.
-  for (const char* name : {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "MUPROC_CGROUP"})
-    merged.erase(name);
   for (auto variable : spec.getEnv()) merged[wire::string(variable.getName())] = wire::string(variable.getValue());
   merged.erase(detail::k_control_fd_variable);
   return merged;

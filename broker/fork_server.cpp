@@ -13,6 +13,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <iostream>
@@ -64,6 +65,12 @@ void close_all_but(int a, int b) {
     next = std::max(next, kept + 1);
   }
   ::syscall(SYS_close_range, next, ~0U, 0);
+}
+
+/// What was said to the broker by its own supervisor is nobody else's.
+void forget_what_was_said_to_the_broker() {
+  for (const char* name : {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "MUPROC_CGROUP"})
+    ::unsetenv(name);
 }
 
 void read_nothing_from_the_terminal() {
@@ -132,6 +139,7 @@ void become_server(const char* name, int socket, int lock) {
   reset_signals();
   ::prctl(PR_SET_NAME, name);
   close_all_but(socket, lock);
+  forget_what_was_said_to_the_broker();
   read_nothing_from_the_terminal();
 }
 

@@ -108,7 +108,7 @@ Zygotes::ServerPtr Zygotes::adopt(std::string module, int os_pid, sys::UniqueFd 
   server->module = std::move(module);
   server->is_loaded = is_loaded;
   sys::set_nonblocking(socket.get(), true);
-  server->socket = wire::FrameSocket(std::move(socket));
+  server->socket = wire::FrameSocket(std::move(socket), wire::Peer::untrusted);
   const std::weak_ptr<Server> weak = server;
   server->reading = loop_.when_readable(server->socket.fd(), [this, weak] {
     if (const auto alive = weak.lock()) read_from(alive);

@@ -18,6 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t k_most_files = 1000;
+constexpr std::size_t k_longest_file = std::size_t{16} << 20;
 
 fs::path directory_of(const fs::path& file) { return fs::absolute(file).lexically_normal().parent_path(); }
 
@@ -169,7 +170,13 @@ std::string text_of(const fs::path& file) {
   errno = 0;
   std::ifstream stream(file, std::ios::binary);
   if (!stream) throw std::runtime_error(std::generic_category().message(errno));
-  return {std::istreambuf_iterator<char>(stream), {}};
+  std::string text;
+  char part[65536];
+  while (stream.read(part, sizeof part) || stream.gcount() > 0) {
+    text.append(part, static_cast<std::size_t>(stream.gcount()));
+    if (text.size() > k_longest_file) throw std::runtime_error("it is longer than 16MiB");  // as /dev/zero is
+  }
+  return text;
 }
 
 ConfigFiles read_files(std::string text, const fs::path& file, Diagnostics& diagnostics) {

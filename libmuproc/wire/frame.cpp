@@ -18,6 +18,11 @@ void Frame::expect_fds(std::size_t count) const {
                      std::to_string(count));
 }
 
+std::size_t FrameSocket::Outgoing::cost() const {
+  constexpr std::size_t k_each = 256, k_descriptor = 65536;  // of those a process has some thousands
+  return k_each + bytes.size() + fds.size() * k_descriptor;
+}
+
 bool FrameSocket::send(capnp::MessageBuilder& message, std::initializer_list<int> fds) {
   const std::size_t words = capnp::computeSerializedSizeInWords(message);
   if (words * sizeof(capnp::word) > k_max_frame)
@@ -32,6 +37,7 @@ bool FrameSocket::send(capnp::MessageBuilder& message, std::initializer_list<int
   capnp::writeMessage(out, message);
   for (int fd : fds) frame.fds.push_back(sys::duplicate(fd));
   waiting_bytes_ += frame.bytes.size();
+  waiting_cost_ += frame.cost();
   outgoing_.push_back(std::move(frame));
   return flush();
 }
@@ -59,12 +65,13 @@ bool FrameSocket::flush() {
       if (errno == EINTR) continue;
       if (errno == EAGAIN || errno == EWOULDBLOCK) return false;
       outgoing_.clear();  // the peer has gone; what ends its process says so
-      waiting_bytes_ = 0;
+      waiting_bytes_ = waiting_cost_ = 0;
       return true;
     }
     frame.written += static_cast<std::size_t>(written);
     waiting_bytes_ -= static_cast<std::size_t>(written);
     if (frame.written == frame.bytes.size()) {
+      waiting_cost_ -= frame.cost();
       outgoing_.pop_front();
       ++frames_written_;
     }
@@ -136,7 +143,7 @@ std::optional<Frame> FrameSocket::take() {
     incoming_fds_.pop_front();
   }
   try {
-    return Frame(kj::mv(words), std::move(fds));
+    return Frame(kj::mv(words), std::move(fds), peer_);
   } catch (const kj::Exception& malformed) {
     throw FrameError(std::string("a control message that is none: ") + malformed.getDescription().cStr());
   }

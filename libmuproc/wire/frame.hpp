@@ -35,11 +35,14 @@ struct FrameError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// Whether a peer would make a message that costs more to read than its size allows. Its form is checked either way.
+enum class Peer { trusted, untrusted };
+
 /// A received message with its descriptors. The reader lives as long as the frame.
 class Frame {
  public:
-  Frame(kj::Array<capnp::word> words, std::vector<sys::UniqueFd> fds)
-      : words_(kj::mv(words)), reader_(kj::heap<capnp::FlatArrayMessageReader>(words_, options())), fds_(std::move(fds)) {}
+  Frame(kj::Array<capnp::word> words, std::vector<sys::UniqueFd> fds, Peer from = Peer::trusted)
+      : words_(kj::mv(words)), reader_(kj::heap<capnp::FlatArrayMessageReader>(words_, options(words_.size(), from))), fds_(std::move(fds)) {}
 
   template <class T>
   typename T::Reader as() {
@@ -50,7 +53,11 @@ class Frame {
   void expect_fds(std::size_t count) const;
 
  private:
-  static capnp::ReaderOptions options() { return {k_max_frame / 8 * 4, 256}; }
+  /// Whoever is not trusted may have everything read several times; a list of nothings counts its elements, so that a small
+  /// message cannot be a large one in disguise.
+  static capnp::ReaderOptions options(std::size_t words, Peer from) {
+    return {from == Peer::trusted ? k_max_frame / 8 * 4 : 8 * words + 8192, 256};
+  }
   kj::Array<capnp::word> words_;
   kj::Own<capnp::FlatArrayMessageReader> reader_;
   std::vector<sys::UniqueFd> fds_;
@@ -60,7 +67,7 @@ class Frame {
 class FrameSocket {
  public:
   FrameSocket() = default;
-  explicit FrameSocket(sys::UniqueFd socket) : socket_(std::move(socket)) {}
+  explicit FrameSocket(sys::UniqueFd socket, Peer peer = Peer::trusted) : socket_(std::move(socket)), peer_(peer) {}
 
   int fd() const { return socket_.get(); }
   explicit operator bool() const { return static_cast<bool>(socket_); }
@@ -74,6 +81,8 @@ class FrameSocket {
   /// Frames that have been handed to the kernel whole, ever.
   std::uint64_t frames_written() const { return frames_written_; }
   std::size_t bytes_waiting() const { return waiting_bytes_; }
+  /// What the frames that wait cost us: small ones more than their bytes, and descriptors most of all.
+  std::size_t cost_waiting() const { return waiting_cost_; }
 
   /// One frame, or nothing: a blocking socket waits, a non-blocking one says nothing when there is none whole. `closed`
   /// tells then that the peer will say no more.
@@ -90,13 +99,16 @@ class FrameSocket {
     kj::Array<capnp::byte> bytes;
     std::size_t written = 0;
     std::vector<sys::UniqueFd> fds;
+    std::size_t cost() const;
   };
   bool read_some();
   std::optional<Frame> take();
 
   sys::UniqueFd socket_;
+  Peer peer_ = Peer::trusted;
   std::deque<Outgoing> outgoing_;
   std::size_t waiting_bytes_ = 0;
+  std::size_t waiting_cost_ = 0;
   std::uint64_t frames_written_ = 0;
   std::vector<capnp::byte> incoming_;
   std::size_t taken_ = 0;
