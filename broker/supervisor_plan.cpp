@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "broker/rights.hpp"
+#include "shm/layout.hpp"
 #include "wire/codec.hpp"
 
 namespace muproc::broker {
@@ -19,11 +20,13 @@ SupervisorPlan::Child planned(const SystemSpec& system, const std::string& name)
   return plan_of(system, name);
 }
 
-std::shared_ptr<SupervisorPlan> planned(wire::Supervisor::Reader from);
+SupervisorPlan::Child child_of(wire::Child::Reader from, AutoShutdown parents, std::size_t& room);
+std::shared_ptr<SupervisorPlan> planned(wire::Supervisor::Reader from, std::size_t& room);
 
-SupervisorPlan::Child planned(wire::Child::Reader child) {
+SupervisorPlan::Child planned(wire::Child::Reader child, std::size_t& room) {
+  if (room-- == 0) throw std::invalid_argument("a tree of more than " + std::to_string(shm::k_max_slots) + " children");
   if (!child.isSupervisor()) return plan_of(child);
-  auto nested = planned(child.getSupervisor());
+  auto nested = planned(child.getSupervisor(), room);
   nested->name = wire::string(child.getName());
   nested->options = {restart_of(child.getRestart()), stop_of(child.getStopNs()), child.getSignificant()};
   return nested;
@@ -37,25 +40,30 @@ void check_template(const SupervisorPlan& plan) {
     throw std::invalid_argument("a template is a muproc: \"" + name_of(plan.children.front()) + "\" is a supervisor");
 }
 
-std::shared_ptr<SupervisorPlan> planned(wire::Supervisor::Reader from) {
+std::shared_ptr<SupervisorPlan> planned(wire::Supervisor::Reader from, std::size_t& room) {
   auto plan = std::make_shared<SupervisorPlan>();
   plan->name = wire::string(from.getName());
   plan->rules.strategy = checked(from.getStrategy(), Strategy::simple_one_for_one, "strategy");
   plan->rules.limit = {from.getRestarts(), std::chrono::nanoseconds(from.getWithinNs())};
   plan->rules.auto_shutdown = checked(from.getAutoShutdown(), AutoShutdown::all_significant, "auto_shutdown");
-  for (auto child : from.getChildren()) plan->children.push_back(child_of(child, plan->rules.auto_shutdown));
+  for (auto child : from.getChildren()) plan->children.push_back(child_of(child, plan->rules.auto_shutdown, room));
   check_template(*plan);
   return plan;
+}
+
+SupervisorPlan::Child child_of(wire::Child::Reader from, AutoShutdown parents, std::size_t& room) {
+  auto child = planned(from, room);
+  const ChildRules rules = rules_of(child);
+  const auto why = rules.significant ? why_not_significant(rules.restart, parents) : std::string_view();
+  if (!why.empty()) throw std::invalid_argument("\"" + name_of(child) + "\" cannot be significant: " + std::string(why));
+  return child;
 }
 
 }  // namespace
 
 SupervisorPlan::Child child_of(wire::Child::Reader from, AutoShutdown parents) {
-  auto child = planned(from);
-  const ChildRules rules = rules_of(child);
-  const auto why = rules.significant ? why_not_significant(rules.restart, parents) : std::string_view();
-  if (!why.empty()) throw std::invalid_argument("\"" + name_of(child) + "\" cannot be significant: " + std::string(why));
-  return child;
+  std::size_t room = shm::k_max_slots;
+  return child_of(from, parents, room);
 }
 
 const std::string& name_of(const SupervisorPlan::Child& child) {
@@ -82,7 +90,10 @@ SupervisorPlanPtr plan_of(const SystemSpec& system, const std::string& name) {
   return plan;
 }
 
-SupervisorPlanPtr plan_of(wire::Supervisor::Reader from) { return planned(from); }
+SupervisorPlanPtr plan_of(wire::Supervisor::Reader from) {
+  std::size_t room = shm::k_max_slots;
+  return planned(from, room);
+}
 
 void for_each_muproc(const SupervisorPlan::Child& child, const std::function<void(const Plan&)>& call) {
   if (const auto* muproc = std::get_if<PlanPtr>(&child)) return call(**muproc);

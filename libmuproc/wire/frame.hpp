@@ -53,10 +53,10 @@ class Frame {
   void expect_fds(std::size_t count) const;
 
  private:
-  /// Whoever is not trusted may have everything read several times; a list of nothings counts its elements, so that a small
-  /// message cannot be a large one in disguise.
+  /// Of whoever is not trusted everything is read once, and some of it again; a list of nothings counts its elements, so that
+  /// a small message cannot be a large one in disguise.
   static capnp::ReaderOptions options(std::size_t words, Peer from) {
-    return {from == Peer::trusted ? k_max_frame / 8 * 4 : 8 * words + 8192, 256};
+    return {from == Peer::trusted ? k_max_frame / 8 * 4 : 3 * words + 8192, 256};
   }
   kj::Array<capnp::word> words_;
   kj::Own<capnp::FlatArrayMessageReader> reader_;

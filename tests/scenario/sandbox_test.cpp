@@ -313,7 +313,7 @@ TEST_CASE("a writable path that is not there, or has become a link, is an error 
     MUST(error_of_writing(fs::path(self.args()["at"].as<std::string>()) / "file") == 0);
     self.receive(on<"end">() >> [] {});
   };
-  self.start_supervisor("sup-d", supervisor(one_for_one, {0, 5s}, {{"d", writes, options}}));
+  self.start_supervisor("sup-d", supervisor(one_for_one, {1, 5s}, {{"d", writes, options}}));
   const Pid pid = wait_for_name(self, "d");
   fs::rename(real, folder / "elsewhere");
   fs::create_directory_symlink("/etc", real);

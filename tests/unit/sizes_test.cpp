@@ -91,6 +91,15 @@ TEST_CASE("a list of nothings in a control message is not taken for a list of mi
   CHECK(resident_kib() - before < 4096);
 }
 
+TEST_CASE("no tree has more children than there can be muprocs", "[sizes]") {
+  capnp::MallocMessageBuilder message;
+  auto supervisor = message.initRoot<wire::Supervisor>();
+  supervisor.initChildren(shm::k_max_slots);
+  CHECK(broker::plan_of(supervisor.asReader())->children.size() == shm::k_max_slots);
+  supervisor.initChildren(shm::k_max_slots + 1);
+  CHECK_THROWS_WITH(broker::plan_of(supervisor.asReader()), Contains("a tree of more than"));
+}
+
 TEST_CASE("a list of nothings in a message is malformed, and a few are a few", "[sizes][bounds]") {
   const auto bounds_with = [](std::uint64_t count) {
     capnp::MallocMessageBuilder message;

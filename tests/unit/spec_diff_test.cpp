@@ -83,6 +83,8 @@ TEST_CASE("what only a new process can have is a restart, of that child alone", 
         Lines{"restart d [args: {} → {n: 1}] [env: {} → {L=C}] [stop: 5s → 1s]"});
   CHECK(changes_to(with("exec = [\"a\"]", "exec = [\"a\"]\nuser = \"u\"\numask = \"027\"")) ==
         Lines{"restart a [umask: unset → 23] [user: none → u]"});
+  CHECK(changes_to(with("exec = [\"a\"]", "exec = [\"a\"]\nsandbox = { writable = [\"/tmp\"], syscalls = [\"kill\"] }")) ==
+        Lines{"restart a [sandbox: none → strict, writes below /tmp, also kill]"});
   CHECK(changes_to(k_before, {"m.so"}) == Lines{"restart c [module: m.so has changed]"});
 }
 
