@@ -129,6 +129,8 @@ struct Child {
   isNotTrusted @33 :Bool;
   spares @34 :UInt32;
   log @35 :LogSettings;      # absent: the system's
+  keepsMailbox @36 :Bool;    # across restarts
+  redelivers @37 :Bool;      # what was in hand at a death, if its mailbox is kept
 }
 
 struct LogSettings {
@@ -290,6 +292,7 @@ struct FromBroker {
     group @18 :G.GroupNews;            # the reply to a group's monitor, and the notices that it brings
     deadLetters @19 :DeadLetters;
     drain @20 :Void;                   # say when nothing waits any more
+    channelMoved @21 :ChannelMoved;    # fds: the successor's segment, its eventfd
   }
 }
 
@@ -338,6 +341,16 @@ struct Kit {
   limits @15 :Limits;
   logLevel @16 :UInt8;       # muproc::LogLevel
   stderrInode @17 :UInt64;   # of the pipe that the logger reads; 0: standard error is not captured
+  keepsMailbox @18 :Bool;
+  hasPredecessor @19 :Bool;  # whose mailbox it takes over before its `hello`. fds: a fourth, the predecessor's segment
+  inherited @20 :List(Inherited);
+  redelivers @21 :Bool;      # what was in the predecessor's hand
+}
+
+struct Inherited {
+  # A channel into the predecessor. Its `channelOpened` comes before `go`.
+  cursor @0 :UInt32;
+  secret @1 :UInt64;
 }
 
 struct Channel {
@@ -376,6 +389,14 @@ struct PeerDown {
   reason @1 :M.Reason;
   hasCounted @2 :Bool;       # there was a channel to it, and
   counted @3 :UInt64;        # what was sent before that position the broker has counted, if it was not read
+  isKept @4 :Bool;           # its mailbox is: a channel to it stays, for its successor
+}
+
+struct ChannelMoved {
+  # Of the receiver of a message: its successor reads the channel from now on, where it had got to.
+  from @0 :UInt64;           # the one that has ended
+  to @1 :UInt64;
+  cursor @2 :UInt32;
 }
 
 struct DeadLetters {
@@ -431,6 +452,11 @@ struct Node {
   watchdogNs @22 :Int64;     # 0: none
   spares @23 :UInt32;        # children that are to wait for its end, cloned in advance
   sparesReady @24 :UInt32;   # and so many do
+  keepsMailbox @25 :Bool;
+  inHand @26 :Text;          # "drop", "redeliver"
+  keptMessages @27 :UInt64;  # that were waiting when a successor took over, of all restarts
+  redelivered @28 :UInt64;   # times that a message in hand at a death was put back
+  droppedInHand @29 :UInt64;
 }
 
 struct Changes {
@@ -520,6 +546,7 @@ struct CrashInHand {
   senderName @1 :Text;           # "": it has gone
   typeId @2 :UInt64;
   ageNs @3 :Int64;
+  fate @4 :Text;                 # what becomes of it, where the mailbox is kept; else ""
 }
 
 struct FromLogger {
