@@ -116,11 +116,12 @@ class Broker::Run {
         endings_(core_),
         watchdogs_(core_, endings_),
         spares_(core_, zygotes_, logger_),
-        launcher_(core_, zygotes_, endings_, logger_, spares_),
+        estates_(core_),
+        launcher_(core_, zygotes_, endings_, logger_, spares_, estates_),
         descendants_(core_, options.owns_process),
-        reaper_(core_, endings_, launcher_, descendants_),
-        control_(core_, endings_, launcher_, reaper_),
-        supervisors_(core_, launcher_, endings_, reaper_),
+        reaper_(core_, endings_, launcher_, descendants_, estates_),
+        control_(core_, endings_, launcher_, reaper_, estates_),
+        supervisors_(core_, launcher_, endings_, reaper_, estates_),
         drains_(core_, endings_),
         metrics_(core_, [this] { return supervisors_.slots_in_order(); }) {
     connect_rooms();
@@ -194,6 +195,7 @@ class Broker::Run {
   Endings endings_;
   Watchdogs watchdogs_;
   Spares spares_;
+  Estates estates_;
   Launcher launcher_;
   Descendants descendants_;
   Reaper reaper_;
@@ -238,6 +240,7 @@ void Broker::Run::connect_rooms() {
   launcher_.has_said = [this](Muproc& muproc, auto key, auto value) { heard(muproc, key, value); };
   reaper_.close_connection = launcher_.close_connection;
   reaper_.when_crashed = [this](const Crash& crash) { logger_.report(core_, crash); };
+  reaper_.may_come_back = [this](const Muproc& muproc, const Reason& reason) { return supervisors_.may_bring_back(muproc, reason); };
   reaper_.when_reaped = [this](const Muproc& muproc) { logger_.ended(muproc.pid); };
   endings_.end_supervisor = [this](Muproc& supervisor, bool at_once) { supervisors_.end(supervisor.pid, at_once); };
   endings_.cut_off = [this](Muproc& outsider) { reaper_.outsider_gone(outsider); };

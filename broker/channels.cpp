@@ -82,21 +82,36 @@ std::optional<Channel> Channels::drained(Pid receiver, std::uint32_t cursor) {
   return ended;
 }
 
-Channels::Ended Channels::end(Pid dead) {
+Channels::Ended Channels::end(Pid dead, bool is_kept) {
   Ended ended;
   if (const auto own = outgoing_.find(dead); own != outgoing_.end())
     for (const auto& [receiver, cursor] : own->second) {
       incoming_.at(receiver).at(cursor).sender_is_dead = true;
       ended.peers.insert(receiver);
     }
-  if (const auto taken = incoming_.find(dead); taken != incoming_.end())
-    for (const auto& [cursor, channel] : taken->second) {
-      ended.closed.push_back(channel);
-      ended.peers.insert(channel.sender);
-    }
+  for (const Channel& channel : into(dead)) {
+    if (!is_kept) ended.closed.push_back(channel);
+    ended.peers.insert(channel.sender);
+  }
   for (const Channel& channel : ended.closed) close(channel);
   ended.peers.erase(dead);
   return ended;
+}
+
+std::vector<Channel> Channels::inherit(Pid dead, Pid successor) {
+  std::vector<Channel> channels = end_into(dead);
+  for (Channel& channel : channels) {
+    channel.receiver = successor;
+    incoming_[successor][channel.cursor] = channel;
+    outgoing_[channel.sender].emplace(successor, channel.cursor);
+  }
+  return channels;
+}
+
+std::vector<Channel> Channels::end_into(Pid dead) {
+  std::vector<Channel> channels = into(dead);
+  for (const Channel& channel : channels) close(channel);
+  return channels;
 }
 
 bool Channels::connects(Pid sender, Pid receiver) const {

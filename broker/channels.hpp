@@ -1,7 +1,7 @@
 // The book of channels: who may write to whom, through which ring and which cursor.
 //
 // A channel is opened at a sender's first send. Its ring lies in the sender's segment, its cursor in the receiver's. When
-// the receiver dies its incoming channels are gone. When the sender dies each stays until its receiver has read what is
+// the receiver dies its incoming channels are gone, unless its mailbox is kept: then its successor gets them. When the sender dies each stays until its receiver has read what is
 // there and says so (or dies): only then is the cursor free for another channel.
 //
 // Pure: what is asked for is checked here, and who must be told is answered here; telling is the caller's.
@@ -28,6 +28,8 @@ struct Channel {
   std::uint64_t secret = 0;
   std::uint32_t row = 0;          // in the directory
   bool sender_is_dead = false;
+  Pid speaker{};                  // whose messages they are: the sender's, or those of the muproc it is a Sender of
+  bool is_not_trusted = false;
 };
 
 class Channels {
@@ -37,6 +39,11 @@ class Channels {
   /// Nothing when the receiver has no cursor left.
   std::optional<Channel> open(Pid sender, Pid receiver, std::uint64_t ring_offset, std::uint32_t ring_size,
                               std::uint64_t secret);
+  void set_speaker(const Channel& channel, Pid speaker, bool is_not_trusted) {
+    Channel& known = incoming_[channel.receiver][channel.cursor];
+    known.speaker = speaker;
+    known.is_not_trusted = is_not_trusted;
+  }
   void set_row(const Channel& channel, std::uint32_t row) { incoming_[channel.receiver][channel.cursor].row = row; }
   /// Undoes an open that went no further.
   void close(const Channel& channel);
@@ -51,7 +58,12 @@ class Channels {
     std::vector<Channel> closed;  // they are gone
     std::set<Pid> peers;          // everyone with a channel to or from the dead
   };
-  Ended end(Pid dead);
+  /// Its incoming channels stay when its mailbox is kept.
+  Ended end(Pid dead, bool is_kept = false);
+  /// From one whose mailbox was kept to its successor. All of them, as they are now.
+  std::vector<Channel> inherit(Pid dead, Pid successor);
+  /// It has none: they are gone.
+  std::vector<Channel> end_into(Pid dead);
 
   /// True while `receiver` may have something unread from `sender`.
   bool connects(Pid sender, Pid receiver) const;

@@ -45,8 +45,8 @@ bool is_control(wire::ToBroker::Which request) {
 
 }  // namespace
 
-Control::Control(Core& core, Endings& endings, Launcher& launcher, Reaper& reaper)
-    : core_(core), endings_(endings), launcher_(launcher), reaper_(reaper) {}
+Control::Control(Core& core, Endings& endings, Launcher& launcher, Reaper& reaper, Estates& estates)
+    : core_(core), endings_(endings), launcher_(launcher), reaper_(reaper), estates_(estates) {}
 
 Control::~Control() = default;
 

@@ -32,7 +32,7 @@ class Control {
     Pid pid = {};  // of ALREADY_STARTED
   };
 
-  Control(Core& core, Endings& endings, Launcher& launcher, Reaper& reaper);
+  Control(Core& core, Endings& endings, Launcher& launcher, Reaper& reaper, Estates& estates);
   ~Control();
 
   /// Serves those who connect here.
@@ -137,6 +137,7 @@ class Control {
   Endings& endings_;
   Launcher& launcher_;
   Reaper& reaper_;
+  Estates& estates_;
   sys::UniqueFd listening_;
   Watch accepting_, accepting_later_;
   struct Knock {

@@ -142,7 +142,12 @@ void Control::describe_slot(SlotIndex slot, wire::Node::Builder node) {
     node.setWatchdogNs(record.plan->watchdog.count());
     node.setSpares(record.is_kept && record.plan->restart != Restart::temporary ? record.plan->spares : 0);
     node.setSparesReady(static_cast<std::uint32_t>(spares_of(slot)));
+    node.setKeepsMailbox(record.plan->mailbox.on_restart == OnRestart::keep);
+    node.setInHand(std::string(to_string(record.plan->mailbox.in_hand)).c_str());
   }
+  node.setKeptMessages(record.kept_messages);
+  node.setRedelivered(record.redelivered);
+  node.setDroppedInHand(record.dropped_in_hand);
   describe_supervision(slot, node);
   if (!record.life) return;
   const Muproc& muproc = *record.life;

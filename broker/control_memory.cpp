@@ -99,8 +99,10 @@ void Control::open_channel(Connection& connection, Id id, wire::OpenChannel::Rea
   Muproc& sender = asker(connection);
   const Muproc* speaker = sender.speaks_for ? core_.table.find(sender.speaks_for) : &sender;
   if (!speaker) throw Failure{ErrorKind::FAILED, "its muproc has ended"};
-  Muproc* receiver = core_.table.find(Pid(request.getReceiver()));
-  if (!receiver || !receiver->is_up())
+  const Muproc* alive = core_.table.find(Pid(request.getReceiver()));
+  // One that has ended, and whose mailbox takes messages for its successor, hears of nothing; that one will.
+  const Muproc* receiver = alive && alive->is_up() ? alive : estates_.find(Pid(request.getReceiver()));
+  if (!receiver)
     throw Failure{ErrorKind::NOPROC, fmt::format("{} is not alive", to_string(Pid(request.getReceiver()))), Reason::noproc()};
   if (!receiver->has_mailbox()) throw Failure{ErrorKind::FAILED, receiver->name + " has no mailbox"};
   if (const auto why = why_not_send(speaker->plan.get(), receiver->name); !why.empty()) throw Failure{ErrorKind::PERMISSION, why};
@@ -116,6 +118,7 @@ void Control::open_channel(Connection& connection, Id id, wire::OpenChannel::Rea
     throw Failure{ErrorKind::LIMIT, fmt::format("there are {} channels already, and room for no more", shm::k_max_channel_rows)};
   }
   core_.channels.set_row(*channel, *row);
+  core_.channels.set_speaker(*channel, speaker->pid, speaker->plan && !speaker->plan->trust);
 
   Message news;
   auto opened = news->initChannelOpened();
@@ -126,7 +129,7 @@ void Control::open_channel(Connection& connection, Id id, wire::OpenChannel::Rea
   opened.setSecret(channel->secret);
   opened.setIsNotTrusted(speaker->plan && !speaker->plan->trust);
   opened.setSpeaksFor(speaker->pid.bits());
-  receiver->connection->send(news, {sender.segment.get(), sender.eventfd.get()});
+  if (receiver == alive) receiver->connection->send(news, {sender.segment.get(), sender.eventfd.get()});
 
   Message answer(id);
   auto given = answer->initChannel();

@@ -40,9 +40,13 @@ void Core::publish(const Muproc& muproc) {
   directory.publish_live(muproc.pid);
 }
 
-void Core::withdraw(const Muproc& muproc) {
-  directory.withdraw_live(muproc.pid.slot());
-  directory.withdraw_name(muproc.pid.slot());
+void Core::withdraw(const Muproc& muproc, bool is_kept) {
+  if (is_kept) {
+    directory.keep(muproc.pid);
+  } else {
+    directory.withdraw_live(muproc.pid.slot());
+    directory.withdraw_name(muproc.pid.slot());
+  }
   for (const std::string& port : table.ports_of(muproc.pid)) directory.remove_port(port);
   for (const std::string& group : groups.leave_all(muproc.pid)) group_table.show(group, groups.members(group));
 }
@@ -74,7 +78,7 @@ void Core::send_notice(Muproc& to, Pid ended, const std::string& name, const Rea
   to.connection->send(message);
 }
 
-void Core::send_peer_down(Muproc& to, Pid ended, const Reason& reason, std::optional<std::uint64_t> counted) {
+void Core::send_peer_down(Muproc& to, Pid ended, const Reason& reason, std::optional<std::uint64_t> counted, bool is_kept) {
   if (!to.connection) return;
   Message message;
   auto down = message->initPeerDown();
@@ -82,6 +86,7 @@ void Core::send_peer_down(Muproc& to, Pid ended, const Reason& reason, std::opti
   wire::write(down.initReason(), reason);
   down.setHasCounted(counted.has_value());
   down.setCounted(counted.value_or(0));
+  down.setIsKept(is_kept);
   to.connection->send(message);
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -46,6 +47,10 @@ struct Core {
   Events events{};
   Groups groups{};
   shm::GroupTable group_table{directory.groups_area()};
+  struct Memory {
+    sys::UniqueFd segment, eventfd;
+  };
+  std::map<Pid, Memory> memories{};  // of dead senders that a kept mailbox may have something unread of
 
   /// Shows in the directory what the table says of a slot.
   void show(SlotIndex slot);
@@ -58,7 +63,8 @@ struct Core {
   /// Its name can be found, and it is alive.
   void publish(const Muproc& muproc);
   /// It is dead, its name and ports find nobody, and it is in no group.
-  void withdraw(const Muproc& muproc);
+  /// Its name stays, for messages that wait for its successor, when its mailbox is kept.
+  void withdraw(const Muproc& muproc, bool is_kept = false);
 
   /// To those who watch the group.
   void send_group_change(const std::string& group, const Groups::Change& change);
@@ -66,12 +72,13 @@ struct Core {
   /// To whoever has ears; others are passed over.
   void send_notice(Muproc& to, Pid ended, const std::string& name, const Reason& reason, std::uint64_t ref);
   /// `counted`: up to where the channel from `to` was looked through for what the dead one had not read.
-  void send_peer_down(Muproc& to, Pid ended, const Reason& reason, std::optional<std::uint64_t> counted);
+  void send_peer_down(Muproc& to, Pid ended, const Reason& reason, std::optional<std::uint64_t> counted, bool is_kept = false);
 
   /// Nobody will read any more what that dead one has sent.
   void forget_memory_of(Pid dead) {
     extents.forget(dead);
     dead_letters.forget(dead);
+    memories.erase(dead);
   }
 
   /// What descends from it bears this: "<0.3.1>@4242-…".

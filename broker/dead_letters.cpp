@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstring>
 
+#include "shm/keep.hpp"
 #include "shm/ring.hpp"
 #include "shm/segment.hpp"
 #include "sys/mapping.hpp"
@@ -89,23 +90,53 @@ std::map<Pid, std::uint64_t> DeadLetters::bury(const Muproc& dead, const std::ve
   if (!dead.segment || !dead.has_mailbox()) return counted;
   try {
     const shm::PeerSegment segment(dead.segment.get(), dead.pid);
-    for (const Channel& channel : into) {
-      const Muproc* sender = table.find(channel.sender);
-      const auto kept = segments_.find(channel.sender);
-      const int memfd = sender ? sender->segment.get() : kept != segments_.end() ? kept->second.get() : -1;
-      const std::uint64_t position = segment.position(channel.cursor).load(std::memory_order_relaxed);
-      if (memfd >= 0 && position % shm::k_line == 0) counted[channel.sender] = count_unread(dead, channel, memfd, position, table);
-    }
-    const std::uint64_t stashed = std::min(segment.status().stash_messages.load(std::memory_order_relaxed), k_most);
-    if (stashed > 0) {
-      add_unread(dead, stashed);
-      pages_.add_last({{shm::Drop::unread, {}, dead.pid, shm::RecordKind::message, 0, {}, "in its stash", wall_clock()}, {}, dead.name, stashed});
-    }
+    count_channels(counted, dead, into, table, [&](const Channel& channel) { return segment.position(channel.cursor).load(std::memory_order_relaxed); });
+    add_stashed(dead, std::min(segment.status().stash_messages.load(std::memory_order_relaxed), k_most));
   } catch (const std::exception&) {
     // It was never one, or it has spoilt its header: nothing that it says is worth anything.
   }
   take_over(pages_, dead, table);
   return counted;
+}
+
+void DeadLetters::bury_kept(const Muproc& dead, const MuprocTable& table) {
+  remember(dead);
+  take_over(pages_, dead, table);
+}
+
+std::map<Pid, std::uint64_t> DeadLetters::count_estate(const Muproc& dead, bool redelivers, const std::vector<Channel>& into, const MuprocTable& table) {
+  std::map<Pid, std::uint64_t> counted;
+  try {
+    const shm::PeerSegment segment(dead.segment.get(), dead.pid);
+    count_channels(counted, dead, into, table, [&](const Channel& channel) { return shm::kept_position(segment, {channel.cursor, channel.secret}, redelivers); });
+    add_stashed(dead, shm::kept_in_log(segment, redelivers));
+  } catch (const std::exception&) {
+    // As above.
+  }
+  return counted;
+}
+
+void DeadLetters::count_channels(std::map<Pid, std::uint64_t>& counted, const Muproc& dead, const std::vector<Channel>& into, const MuprocTable& table,
+                                 const std::function<std::uint64_t(const Channel&)>& position_in) {
+  for (const Channel& channel : into) {
+    const Muproc* sender = table.find(channel.sender);
+    const auto kept = segments_.find(channel.sender);
+    const int memfd = sender ? sender->segment.get() : kept != segments_.end() ? kept->second.get() : -1;
+    const std::uint64_t position = position_in(channel);
+    if (memfd >= 0 && position % shm::k_line == 0) counted[channel.sender] = count_unread(dead, channel, memfd, position, table);
+  }
+}
+
+void DeadLetters::add_stashed(const Muproc& dead, std::uint64_t messages) {
+  if (messages == 0) return;
+  add_unread(dead, messages);
+  pages_.add_last({{shm::Drop::unread, {}, dead.pid, shm::RecordKind::message, 0, {}, "in its stash", wall_clock()}, {}, dead.name, messages});
+}
+
+void DeadLetters::add_in_hand(const Muproc& dead, Pid sender, std::uint64_t type_id, const std::string& text, const MuprocTable& table) {
+  ++pages_.counts[static_cast<std::size_t>(shm::Drop::in_hand)];
+  pages_.count_for(dead.pid, dead.name, 1);
+  pages_.add_last({{shm::Drop::in_hand, sender, dead.pid, shm::RecordKind::message, type_id, {}, text, wall_clock()}, name_of(sender, table), dead.name});
 }
 
 void DeadLetters::add_unread(const Muproc& dead, std::uint64_t messages) {

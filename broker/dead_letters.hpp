@@ -12,6 +12,7 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <string>
 #include <unordered_map>
@@ -37,6 +38,14 @@ class DeadLetters {
   /// is what it had dropped itself. Up to where each sender's channel was looked through: what is written there later is
   /// the sender's to note.
   std::map<Pid, std::uint64_t> bury(const Muproc& dead, const std::vector<Channel>& into, const MuprocTable& table);
+  /// The same of one whose mailbox is kept: nothing is lost as yet but what it had dropped itself.
+  void bury_kept(const Muproc& dead, const MuprocTable& table);
+  /// It gets no successor: what that one would have got are dead letters.
+  std::map<Pid, std::uint64_t> count_estate(const Muproc& dead, bool redelivers, const std::vector<Channel>& into, const MuprocTable& table);
+  /// It was in hand at the death, and no successor gets it.
+  void add_in_hand(const Muproc& dead, Pid sender, std::uint64_t type_id, const std::string& text, const MuprocTable& table);
+  /// "" when it is not known any more.
+  std::string name_of(Pid pid, const MuprocTable& table) const;
   /// A sender that has ended, of whom something may be unread: its segment is kept until `forget`, so that it can be counted.
   void keep(const Muproc& dead);
   void forget(Pid dead);
@@ -69,7 +78,9 @@ class DeadLetters {
   void take_over(Pages& pages, const Muproc& from, const MuprocTable& table) const;
   std::uint64_t count_unread(const Muproc& dead, const Channel& channel, int sender_segment, std::uint64_t position, const MuprocTable& table);
   void add_unread(const Muproc& dead, std::uint64_t messages);
-  std::string name_of(Pid pid, const MuprocTable& table) const;
+  void count_channels(std::map<Pid, std::uint64_t>& counted, const Muproc& dead, const std::vector<Channel>& into, const MuprocTable& table,
+                      const std::function<std::uint64_t(const Channel&)>& position_in);
+  void add_stashed(const Muproc& dead, std::uint64_t messages);
   void remember(const Muproc& dead);
 
   Pages pages_;

@@ -33,10 +33,14 @@ std::string in_seconds(std::chrono::nanoseconds time) { return to_string(Stop(ti
 
 }  // namespace
 
-Launcher::Launcher(Core& core, Zygotes& zygotes, Endings& endings, Logger& logger, Spares& spares)
-    : core_(core), zygotes_(zygotes), endings_(endings), logger_(logger), spares_(spares) {}
+Launcher::Launcher(Core& core, Zygotes& zygotes, Endings& endings, Logger& logger, Spares& spares, Estates& estates)
+    : core_(core), zygotes_(zygotes), endings_(endings), logger_(logger), spares_(spares), estates_(estates) {}
 
-void Launcher::launch(BirthRequest request) { begin(std::move(request), 1); }
+void Launcher::launch(BirthRequest request) {
+  const PlanPtr plan = core_.table.record(request.slot).plan;
+  if (!plan || plan->mailbox.on_restart == OnRestart::discard) estates_.close(request.slot);  // it is another one since
+  begin(std::move(request), 1);
+}
 
 void Launcher::begin(BirthRequest request, int attempts) {
   const SlotIndex slot = request.slot;
@@ -139,6 +143,8 @@ void Launcher::send_kit(Muproc& muproc, std::uint64_t request_id) {
       write(kit.initLimits(), *plan, holds_memory(muproc.cgroup));
     }
   }
+  if (const int predecessor = estates_.describe(kit, muproc); predecessor >= 0)
+    return muproc.connection->send(message, {muproc.segment.get(), muproc.eventfd.get(), core_.directory.memfd(), predecessor});
   muproc.connection->send(message, {muproc.segment.get(), muproc.eventfd.get(), core_.directory.memfd()});
 }
 
@@ -321,6 +327,7 @@ void Launcher::come_up(Muproc& muproc) {
   const bool is_ready = !muproc.plan || muproc.plan->ready_on == ReadyOn::attach;
   // First: nobody is found who is not described.
   core_.set_state(muproc.pid.slot(), is_ready ? shm::SlotState::running : shm::SlotState::starting);
+  estates_.inherit(muproc);
   core_.publish(muproc);
   if (is_ready) tie(muproc, birth->request);
   if (muproc.connection) {

@@ -25,6 +25,7 @@
 
 #include "broker/core.hpp"
 #include "broker/endings.hpp"
+#include "broker/estates.hpp"
 #include "broker/logs/logger.hpp"
 #include "broker/spares.hpp"
 #include "broker/zygotes.hpp"
@@ -61,7 +62,7 @@ struct Birth {
 
 class Launcher {
  public:
-  Launcher(Core& core, Zygotes& zygotes, Endings& endings, Logger& logger, Spares& spares);
+  Launcher(Core& core, Zygotes& zygotes, Endings& endings, Logger& logger, Spares& spares, Estates& estates);
 
   /// Opens a control connection for a child, whose frames go to control.
   std::function<Connection&(sys::UniqueFd)> open_connection;
@@ -127,6 +128,7 @@ class Launcher {
   Logger& logger_;
   Spares& spares_;
   bool has_looked_for_landlock_ = false;
+  Estates& estates_;
 };
 
 }  // namespace muproc::broker

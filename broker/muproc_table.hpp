@@ -73,6 +73,13 @@ struct Muproc {
   std::optional<Reason> sentence; // why we end it: what its end by our signal is put down to
   bool must_end = false;          // by a kill, its supervisor's or the system's word, whatever it traps
   bool heeded = false;            // it has seen that it must end
+  bool leaves_mailbox = false;    // it has ended, and its mailbox is kept for a successor
+  struct Fate {
+    Pid sender;
+    std::uint64_t type_id, timestamp;
+    std::string text;
+  };
+  std::vector<Fate> fates;        // of what it had in hand then
   bool is_draining = false;       // it takes no new messages, and will be stopped when it has read what waits
   Watch interrupts, deadline;
   std::chrono::nanoseconds deadline_at{0};
@@ -104,6 +111,7 @@ struct SlotRecord {
   std::uint32_t incarnation = 0;
   std::uint32_t restarts = 0;
   std::uint64_t crashes = 0;
+  std::uint64_t kept_messages = 0, redelivered = 0, dropped_in_hand = 0;  // where the mailbox is kept
   std::uint64_t started_ns = 0;
   std::uint64_t due_ns = 0;  // when it is started again; means something while it is backing off
   Supervision supervision;

@@ -180,6 +180,8 @@ PlanPtr plan_of(wire::Child::Reader child) {
   plan->mailbox.ring = ring_size_of(child.getRingSize());
   if (child.getStashLimit()) plan->mailbox.stash = Bytes{child.getStashLimit()};
   if (child.getMaxMessage()) plan->mailbox.max_message = Bytes{child.getMaxMessage()};
+  if (child.getKeepsMailbox()) plan->mailbox.on_restart = OnRestart::keep;
+  if (child.getRedelivers()) plan->mailbox.in_hand = InHand::redeliver;
   if (child.hasBackoff()) plan->backoff = backoff_of(child.getBackoff());
   plan->limits = limits_of(child.getLimits());
   plan->log = log_of(child.getLog());

@@ -330,6 +330,20 @@ std::optional<ChildState> SupervisorPolicy::state_of(ChildKey key) const {
   return it == children_.end() ? std::nullopt : std::optional(it->second.state);
 }
 
+bool SupervisorPolicy::may_bring_back(ChildKey key, ExitClass how) const {
+  const auto it = children_.find(key);
+  if (it == children_.end() || phase_ == Phase::ending || phase_ == Phase::ended) return false;
+  const Child& child = it->second;
+  if (child.state == ChildState::stopping || is_going_down(key)) return child.due;
+  return comes_back(child.rules.restart, how);
+}
+
+bool SupervisorPolicy::is_to_run(ChildKey key) const {
+  const auto it = children_.find(key);
+  if (it == children_.end() || phase_ == Phase::ended) return false;
+  return it->second.state != ChildState::down || it->second.due;
+}
+
 std::vector<ChildKey> SupervisorPolicy::children() const {
   std::vector<ChildKey> keys;
   std::ranges::transform(children_, std::back_inserter(keys), [](const auto& entry) { return entry.first; });

@@ -133,6 +133,10 @@ class SupervisorPolicy {
   [[nodiscard]] const RestartWindow& window() const { return window_; }
   /// Empty for a child that is not there, or not any more.
   [[nodiscard]] std::optional<ChildState> state_of(ChildKey child) const;
+  /// Whether a child that ends like this is going to be started again, unless the limit refuses it.
+  [[nodiscard]] bool may_bring_back(ChildKey child, ExitClass how) const;
+  /// False of one that is down and not owed a start.
+  [[nodiscard]] bool is_to_run(ChildKey child) const;
   /// In start order.
   [[nodiscard]] std::vector<ChildKey> children() const;
 

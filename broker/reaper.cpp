@@ -84,13 +84,14 @@ void Reaper::process_ended(Pid pid) {
   ::kill(-muproc->os_pid, SIGKILL);
   muproc->is_dead = true;
   if (muproc->connection) muproc->connection->read_all();
-  core_.withdraw(*muproc);
+  const bool out_of_memory = muproc->cgroup && muproc->cgroup->has_run_out_of_memory();
+  const Reason reason = reason_of(status, muproc->claim, muproc->sentence, muproc->kind == shm::SlotKind::plain, out_of_memory);
+  muproc->leaves_mailbox = !muproc->birth && !muproc->is_draining && Estates::is_kept(*muproc) && may_come_back(*muproc, reason);
+  core_.withdraw(*muproc, muproc->leaves_mailbox);
   muproc->death.stop();
   when_reaped(*muproc);
   const int os_pid = muproc->os_pid;
   const auto pidfd = std::make_shared<sys::UniqueFd>(std::move(muproc->pidfd));
-  const bool out_of_memory = muproc->cgroup && muproc->cgroup->has_run_out_of_memory();
-  const Reason reason = reason_of(status, muproc->claim, muproc->sentence, muproc->kind == shm::SlotKind::plain, out_of_memory);
   const LastLife life = last_life_of(pid);
   if (muproc->plan && is_crash(reason)) {
     ++core_.crashes;
@@ -175,19 +176,26 @@ void Reaper::tell_peers(const Muproc& dead, const Reason& reason) {
     if (Muproc* peer = core_.table.find(pid)) endings_.ripple(*peer, dead.pid, dead.name, reason, ignores_normal);
 }
 
-void Reaper::close_channels(const Muproc& dead, const Reason& reason) {
-  const auto ended = core_.channels.end(dead.pid);
-  const auto counted = core_.dead_letters.bury(dead, ended.closed, core_.table);
+void Reaper::close_channels(Muproc& dead, const Reason& reason) {
+  const auto ended = core_.channels.end(dead.pid, dead.leaves_mailbox);
+  std::map<Pid, std::uint64_t> counted;
+  if (dead.leaves_mailbox) {
+    core_.dead_letters.bury_kept(dead, core_.table);
+    estates_.leave(dead, reason);
+  } else {
+    counted = core_.dead_letters.bury(dead, ended.closed, core_.table);
+  }
   for (const Channel& channel : ended.closed) {
     core_.directory.remove_channel(channel.row);
     const Muproc* sender = core_.table.find(channel.sender);
     if (!sender && !core_.channels.is_read(channel.sender)) core_.forget_memory_of(channel.sender);
   }
   core_.channels.is_read(dead.pid) ? core_.dead_letters.keep(dead) : core_.forget_memory_of(dead.pid);
+  estates_.keep_memory(dead, ended.peers);
   for (const Pid pid : ended.peers) {
     const auto at = counted.find(pid);
     if (Muproc* peer = core_.table.find(pid))
-      core_.send_peer_down(*peer, dead.pid, reason, at == counted.end() ? std::nullopt : std::optional(at->second));
+      core_.send_peer_down(*peer, dead.pid, reason, at == counted.end() ? std::nullopt : std::optional(at->second), dead.leaves_mailbox);
   }
 }
 

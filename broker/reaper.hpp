@@ -23,6 +23,7 @@
 #include "broker/core.hpp"
 #include "broker/descendants.hpp"
 #include "broker/endings.hpp"
+#include "broker/estates.hpp"
 #include "broker/exit_status.hpp"
 #include "broker/launcher.hpp"
 
@@ -39,8 +40,11 @@ struct Crash {
 
 class Reaper {
  public:
-  Reaper(Core& core, Endings& endings, Launcher& launcher, Descendants& descendants)
-      : core_(core), endings_(endings), launcher_(launcher), descendants_(descendants) {}
+  Reaper(Core& core, Endings& endings, Launcher& launcher, Descendants& descendants, Estates& estates)
+      : core_(core), endings_(endings), launcher_(launcher), descendants_(descendants), estates_(estates) {}
+
+  /// Whether one that ends like this is brought back, as far as can be said before its supervisor has decided.
+  std::function<bool(const Muproc&, const Reason&)> may_come_back = [](const Muproc&, const Reason&) { return false; };
 
   std::function<void(Connection&)> close_connection;
   /// Told of each process that has ended, before anybody else is.
@@ -85,12 +89,13 @@ class Reaper {
   std::shared_ptr<Muproc> bury(Muproc& muproc, const Reason& reason);
   void report(const Muproc& dead, const Reason& reason, LastLife life, std::uint64_t events_before);
   void tell_peers(const Muproc& dead, const Reason& reason);
-  void close_channels(const Muproc& dead, const Reason& reason);
+  void close_channels(Muproc& dead, const Reason& reason);
 
   Core& core_;
   Endings& endings_;
   Launcher& launcher_;
   Descendants& descendants_;
+  Estates& estates_;
   std::vector<std::pair<int, sys::UniqueFd>> unreaped_;  // killed, or dead but held by a debugger
   Watch retry_;
 };

@@ -120,6 +120,9 @@ std::string_view to_string(LogLevel level) {
   return "?";
 }
 
+std::string_view to_string(OnRestart on_restart) { return on_restart == OnRestart::keep ? "keep" : "discard"; }
+std::string_view to_string(InHand in_hand) { return in_hand == InHand::redeliver ? "redeliver" : "drop"; }
+
 std::string to_string(Stop stop) {
   switch (stop.kind()) {
     case Stop::Kind::kill: return "kill";

@@ -87,6 +87,8 @@ std::string_view to_string(Strategy strategy);
 std::string_view to_string(Restart restart);
 std::string_view to_string(AutoShutdown auto_shutdown);
 std::string_view to_string(LogLevel level);
+std::string_view to_string(OnRestart on_restart);
+std::string_view to_string(InHand in_hand);
 /// "kill", "forever", or the period: "5s", "250ms".
 std::string to_string(Stop stop);
 

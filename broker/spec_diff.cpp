@@ -27,6 +27,8 @@ std::string shown(Stop value) { return to_string(value); }
 std::string shown(Restart value) { return std::string(to_string(value)); }
 std::string shown(Strategy value) { return std::string(to_string(value)); }
 std::string shown(AutoShutdown value) { return std::string(to_string(value)); }
+std::string shown(OnRestart value) { return std::string(to_string(value)); }
+std::string shown(InHand value) { return std::string(to_string(value)); }
 std::string shown(LogLevel value) { return std::string(to_string(value)); }
 std::string shown(LogFormat value) { return value == LogFormat::json ? "json" : "text"; }
 std::string shown(ReadyOn value) {
@@ -99,6 +101,8 @@ Details needing_restart(const ChildSpec& a, const ChildSpec& b) {
   details.add("mailbox.ring", a.mailbox.ring, b.mailbox.ring);
   details.add("mailbox.max_message", a.mailbox.max_message, b.mailbox.max_message);
   details.add("mailbox.stash", a.mailbox.stash, b.mailbox.stash);
+  details.add("mailbox.on_restart", a.mailbox.on_restart, b.mailbox.on_restart);
+  details.add("mailbox.in_hand", a.mailbox.in_hand, b.mailbox.in_hand);
   details.add("log.level", a.log.level, b.log.level);
   details.add("log.format", a.log.format, b.log.format);
   details.add("log.file_size", a.log.file_size, b.log.file_size);

@@ -26,8 +26,8 @@ struct Overloaded : Handlers... {
 
 }  // namespace
 
-Supervisors::Supervisors(Core& core, Launcher& launcher, Endings& endings, Reaper& reaper)
-    : core_(core), launcher_(launcher), endings_(endings), reaper_(reaper) {}
+Supervisors::Supervisors(Core& core, Launcher& launcher, Endings& endings, Reaper& reaper, Estates& estates)
+    : core_(core), launcher_(launcher), endings_(endings), reaper_(reaper), estates_(estates) {}
 
 Supervisors::~Supervisors() = default;
 
@@ -173,6 +173,7 @@ void Supervisors::discard(std::map<ChildKey, ChildNode>::node_type child) {
 /// A slot that was not taken, for want of its name, is k_no_slot.
 void Supervisors::give_back(SlotIndex slot) {
   if (slot == shm::k_no_slot) return;
+  estates_.close(slot);
   core_.table.record(slot).is_kept = false;
   core_.vacate(slot, Reason::shutdown(), shm::SlotState::free);
 }
@@ -201,6 +202,23 @@ void Supervisors::pump() {
     }
   }
   is_pumping_ = false;
+  close_estates();
+}
+
+bool Supervisors::may_bring_back(const Muproc& child, const Reason& reason) const {
+  const auto found = children_.find(child.name);
+  if (found == children_.end() || !core_.table.record(child.pid.slot()).is_kept) return false;
+  const auto [node, key] = found->second;
+  return node->policy && node->policy->may_bring_back(key, class_of(reason));
+}
+
+/// Of those whose supervisors have decided that they do not come back.
+void Supervisors::close_estates() {
+  for (const SlotIndex slot : estates_.slots()) {
+    const auto found = children_.find(core_.table.record(slot).name);
+    const bool comes_back = found != children_.end() && found->second.first->policy && found->second.first->policy->is_to_run(found->second.second);
+    if (!comes_back) estates_.close(slot);
+  }
 }
 
 Moment Supervisors::now() { return {core_.clock.now(), std::uniform_real_distribution<double>(0, 1)(dice_)}; }
@@ -364,6 +382,7 @@ void Supervisors::close(Node& node, const Reason& reason) {
     const Failure failure{ErrorKind::FAILED, node.plan->name + " has ended"};
     answer(child.waiting_for_start, {}, &failure);
     answer(child.waiting_for_end, {}, nullptr);
+    if (!child.nested) estates_.close(child.slot);  // whoever starts it again is another supervisor
   }
   if (Muproc* muproc = core_.table.find(node.pid)) reaper_.supervisor_ended(*muproc, reason);
   if (node.parent) return;

@@ -41,11 +41,15 @@ class Supervisors {
     std::function<void(EndReason)> ended = [](EndReason) {};                      // once, if it had started
   };
 
-  Supervisors(Core& core, Launcher& launcher, Endings& endings, Reaper& reaper);
+  Supervisors(Core& core, Launcher& launcher, Endings& endings, Reaper& reaper, Estates& estates);
   ~Supervisors();
 
   /// Starts a tree. Throws Control::Failure when a name in it is taken or there is no room: nothing has begun then.
   void start(SupervisorPlanPtr plan, TreeCalls calls);
+
+  /// Whether a child that has ended like this is brought back, as far as its supervisor's policy tells before it hears of
+  /// the end: the limit may still refuse it.
+  bool may_bring_back(const Muproc& child, const Reason& reason) const;
 
   /// Ends a supervisor in order, or by killing all below it. Its end is told as any other.
   void end(Pid supervisor, bool at_once);
@@ -122,6 +126,7 @@ class Supervisors {
   // Events.
   void post(Node& node, Event event);
   void pump();
+  void close_estates();
   Moment now();
   Node* find(Pid supervisor);
   Node& tree_node(const std::string& supervisor);
@@ -160,6 +165,7 @@ class Supervisors {
   Launcher& launcher_;
   Endings& endings_;
   Reaper& reaper_;
+  Estates& estates_;
   std::mt19937_64 dice_{std::random_device{}()};
   std::vector<std::unique_ptr<Node>> trees_;
   std::map<Pid, Node*> alive_;

@@ -20,6 +20,8 @@ constexpr auto k_strategies = std::to_array<Word<Strategy>>({{"one_for_one", Str
                                                              {"simple_one_for_one", Strategy::simple_one_for_one}});
 constexpr auto k_restarts = std::to_array<Word<Restart>>(
     {{"permanent", Restart::permanent}, {"transient", Restart::transient}, {"temporary", Restart::temporary}});
+constexpr auto k_on_restarts = std::to_array<Word<OnRestart>>({{"discard", OnRestart::discard}, {"keep", OnRestart::keep}});
+constexpr auto k_in_hands = std::to_array<Word<InHand>>({{"drop", InHand::drop}, {"redeliver", InHand::redeliver}});
 constexpr auto k_auto_shutdowns =
     std::to_array<Word<AutoShutdown>>({{"never", AutoShutdown::never},
                                        {"any_significant", AutoShutdown::any_significant},
@@ -102,15 +104,12 @@ constexpr auto k_backoff = std::to_array<Key<Backoff>>({
     {"reset_after", [](R& r, const F& f, Backoff& b) { set(b.reset_after, r.duration(f)); }},
 });
 
-constexpr std::string_view k_other_on_restart[] = {"keep"};
-constexpr std::string_view k_other_in_hand[] = {"redeliver"};
-
 constexpr auto k_mailbox = std::to_array<Key<MailboxSizes>>({
     {"ring", [](R& r, const F& f, MailboxSizes& m) { read_ring(r, f, m.ring); }},
     {"max_message", [](R& r, const F& f, MailboxSizes& m) { set(m.max_message, r.size(f)); }},
     {"stash", [](R& r, const F& f, MailboxSizes& m) { set(m.stash, r.size(f)); }},
-    {"on_restart", [](R& r, const F& f, MailboxSizes&) { r.only(f, "discard", k_other_on_restart); }},
-    {"in_hand", [](R& r, const F& f, MailboxSizes&) { r.only(f, "drop", k_other_in_hand); }},
+    {"on_restart", [](R& r, const F& f, MailboxSizes& m) { set(m.on_restart, r.word(f, words(k_on_restarts))); }},
+    {"in_hand", [](R& r, const F& f, MailboxSizes& m) { set(m.in_hand, r.word(f, words(k_in_hands))); }},
 });
 
 constexpr auto k_log_formats = std::to_array<Word<LogFormat>>({{"text", LogFormat::text}, {"json", LogFormat::json}});

@@ -152,20 +152,6 @@ void Reader::mumsg(const Field& field, Mumsg& target) {
       target.set(entry.key, *std::move(one));
 }
 
-void Reader::only(const Field& field, std::string_view supported, std::span<const std::string_view> others) {
-  const auto value = text(field);
-  if (!value || *value == supported) return;
-  if (std::ranges::find(others, *value) != others.end()) {
-    error(field.node.at, in_quotes(field.key) + " = " + in_quotes(*value) + " is not supported by this version; only " +
-                             in_quotes(supported) + " is");
-    return;
-  }
-  std::vector<std::string_view> words{supported};
-  words.insert(words.end(), others.begin(), others.end());
-  error(field.node.at, in_quotes(field.key) + " is " + in_quotes(*value) + ", which is none of " + quoted_list(words) +
-                           did_you_mean(*value, words));
-}
-
 const Node::Table* Reader::table(const Field& field) {
   const auto* entries = field.node.as<Node::Table>();
   if (!entries) wrong_type(field, "a table");

@@ -54,8 +54,6 @@ class Reader {
   void mumsg(const Field& field, Mumsg& target);
   template <class T>
   std::optional<T> word(const Field& field, std::span<const Word<T>> words);
-  /// A value of which this version knows but one.
-  void only(const Field& field, std::string_view supported, std::span<const std::string_view> others);
 
   /// A path that is not a bare name, made absolute; a bare name as it is. `field` is where it stands.
   [[nodiscard]] std::string path_or_name(const Field& field, const std::string& path) const;

@@ -136,7 +136,8 @@ std::string to_text(const CrashReport& report) {
   line("restarts", fmt::format("{} before this end", report.restarts));
   line("supervisor", wire::printable(report.decision));
   for (const auto& message : report.in_hand)
-    line("in hand", fmt::format("{} from {}, sent {:.6f} s before", message.type, wire::printable(message.sender), message.age_seconds));
+    line("in hand", fmt::format("{} from {}, sent {:.6f} s before{}{}", message.type, wire::printable(message.sender), message.age_seconds,
+                                message.fate.empty() ? "" : ": ", message.fate));
   if (report.in_hand.empty()) line("in hand", "no message");
   if (report.unreported) line("also", fmt::format("{} ends like this since the previous report came too fast to be reported", report.unreported));
 
@@ -182,7 +183,7 @@ std::string to_json(const CrashReport& report) {
   json.field("unreported", report.unreported);
   json.key("in_hand").begin_array();
   for (const auto& message : report.in_hand)
-    json.begin_object().field("sender", std::string_view(message.sender)).field("type", std::string_view(message.type)).field("age_seconds", message.age_seconds).end_object();
+    json.begin_object().field("sender", std::string_view(message.sender)).field("type", std::string_view(message.type)).field("age_seconds", message.age_seconds).field("fate", std::string_view(message.fate)).end_object();
   json.end_array();
   json.field("stacks_are_whole", report.dump && report.dump->is_whole);
   json.key("threads").begin_array();

@@ -17,6 +17,7 @@ struct CrashReport {
     std::string sender;  // "feed <0.2.1>"
     std::string type;
     double age_seconds = 0;
+    std::string fate;  // in a mailbox that is kept; else empty
   };
 
   std::string name, pid, code, reason, decision;

@@ -92,7 +92,7 @@ CrashReport make_report(wire::Crash::Reader crash, int segment, std::vector<Last
   for (const auto message : crash.getInHand())
     report.in_hand.push_back({fmt::format("{}{}", wire::view(message.getSenderName()).empty() ? "" : wire::string(message.getSenderName()) + " ",
                                           to_string(Pid(message.getSender()))),
-                              type_in_words(message.getTypeId()), static_cast<double>(message.getAgeNs()) / 1e9});
+                              type_in_words(message.getTypeId()), static_cast<double>(message.getAgeNs()) / 1e9, wire::string(message.getFate())});
   report.last_lines = std::move(last_lines);
   if (segment < 0) return report;
   try {

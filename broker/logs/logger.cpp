@@ -165,7 +165,10 @@ void write_in_hand(wire::Crash::Builder to, const Core& core, const Muproc& dead
     list[i].setSender(sender.bits());
     list[i].setSenderName(wire::pointer(known ? known->name : std::string()));
     list[i].setTypeId(in_hand.type_id.load(std::memory_order_relaxed));
-    list[i].setAgeNs(core.directory.age(in_hand.timestamp.load(std::memory_order_relaxed)).count());
+    const std::uint64_t timestamp = in_hand.timestamp.load(std::memory_order_relaxed);
+    list[i].setAgeNs(core.directory.age(timestamp).count());
+    for (const Muproc::Fate& fate : dead.fates)
+      if (fate.sender == sender && fate.timestamp == timestamp) list[i].setFate(wire::pointer(fate.text));
   }
 }
 

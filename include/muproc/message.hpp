@@ -48,6 +48,8 @@ struct Envelope {
   std::uint64_t type_id = 0;
   std::uint64_t ref = 0;
   std::uint64_t timestamp = 0;
+  std::uint32_t redelivered = 0;
+  std::uint32_t kept = 0;  // in a mailbox that is kept: under which number; 0: a successor would not get it
   // Of a message whose pointers were all checked: where they begin, and the struct that the first one leads to.
   const capnp::word* words = nullptr;
   capnp::_::StructReader structure;
@@ -161,6 +163,10 @@ class Message {
   std::uint64_t type_id() const { return envelope().type_id; }
   /// The reference of a call or reply; 0 otherwise.
   std::uint64_t ref() const { return envelope().ref; }
+
+  /// So many of this muproc's predecessors died while they were handling it: more than 0 only in a mailbox with
+  /// `on_restart = keep` and `in_hand = redeliver`, and at most 3. What they did may have been done already.
+  unsigned redelivered() const { return envelope().redelivered; }
 
   template <class T>
   bool is() const {

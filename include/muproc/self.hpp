@@ -447,6 +447,8 @@ class Self {
 
   /// The message whose handler is running, or null. cl-muproc: *muproc-packet*.
   const Message* message() const;
+  /// Of the message whose handler is running: Message::redelivered. 0 when there is none.
+  unsigned redelivered() const { return message() ? message()->redelivered() : 0; }
   /// Drops all that waits, read or not. Returns how many. cl-muproc: muproc-discard-all-pending-input.
   std::size_t discard_all();
   /// Messages that were looked at and stayed. cl-muproc: muproc-unmatched-input-count.

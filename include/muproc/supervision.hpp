@@ -106,11 +106,22 @@ struct Backoff {
   friend bool operator==(const Backoff&, const Backoff&) = default;
 };
 
-/// Sizes of a muproc's mailbox: each channel's ring, the largest message, what may wait unmatched.
+/// What becomes of a supervised child's mailbox when its supervisor brings it back: it begins with an empty one; or it gets
+/// what was sent to the one before, and not handled.
+enum class OnRestart { discard, keep };
+
+/// In a mailbox that is kept, what becomes of the message that was being handled at the death: it is dropped, and named;
+/// or it is delivered once more, at most 3 times.
+enum class InHand { drop, redeliver };
+
+/// A muproc's mailbox. Its sizes: each channel's ring, the largest message, what may wait unmatched (where the mailbox is
+/// kept, no more than 128 MiB of it count). And what a restart makes of it: docs/kept-mailboxes.md.
 struct MailboxSizes {
   Bytes ring = Bytes::kib(256);
   Bytes max_message = Bytes::gib(1);
   Bytes stash = Bytes::mib(64);
+  OnRestart on_restart = OnRestart::discard;
+  InHand in_hand = InHand::drop;
 
   friend bool operator==(const MailboxSizes&, const MailboxSizes&) = default;
 };

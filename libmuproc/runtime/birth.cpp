@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <unordered_map>
@@ -20,6 +21,8 @@
 
 namespace muproc::detail {
 namespace {
+
+constexpr std::uint64_t k_most_kept = shm::k_keep_half / 2;  // bytes of a kept mailbox's stash: its log holds more
 
 /// What the seed does for exec children before the exec; these get but a narrower filter here.
 void settle_in(wire::Kit::Reader kit) {
@@ -56,9 +59,24 @@ Kit read_kit(wire::Kit::Reader from, Origin origin) {
   const MailboxSizes defaults;
   kit.stash_limit = from.getStashLimit() ? from.getStashLimit() : defaults.stash.count;
   kit.max_message = from.getMaxMessage() ? from.getMaxMessage() : defaults.max_message.count;
+  kit.keeps_mailbox = from.getKeepsMailbox();
+  if (kit.keeps_mailbox) kit.stash_limit = std::min(kit.stash_limit, k_most_kept);
   kit.broker_os_pid = from.getBrokerOsPid();
   kit.is_child = origin != Origin::outsider;
   return kit;
+}
+
+/// The mailbox is whole before anybody is told of us: who comes after us takes it over from us then, and until then from our
+/// predecessor.
+std::unique_ptr<Keeper> make_keeper(wire::Kit::Reader kit, const std::shared_ptr<shm::OwnSegment>& own, const std::vector<sys::UniqueFd>& fds) {
+  auto log = std::make_unique<shm::KeepLog>(own->at(shm::k_keep_offset));
+  if (kit.getHasPredecessor()) {
+    std::vector<shm::KeptChannel> channels;
+    for (const auto channel : kit.getInherited()) channels.push_back({channel.getCursor(), channel.getSecret()});
+    shm::take_over(shm::PeerSegment(fds[3].get(), {}), *own, *log, channels, kit.getRedelivers());
+  }
+  own->keep_header().is_whole.store(1, std::memory_order_release);  // [SYNC keep.whole]
+  return std::make_unique<Keeper>(own, std::move(log));
 }
 
 wire::Frame expect(wire::FrameSocket& socket) {
@@ -102,10 +120,11 @@ std::unique_ptr<Runtime> be_born(wire::FrameSocket socket, Origin origin) {
   if (!kit_reader.isKit()) throw Error("the broker did not begin with a kit");
   try {
     Kit kit = read_kit(kit_reader.getKit(), origin);
-    first.expect_fds(3);
+    first.expect_fds(kit_reader.getKit().getHasPredecessor() ? 4 : 3);
     auto segment = std::make_shared<shm::OwnSegment>(first.fds()[0].get(), kit.pid);
     sys::UniqueFd eventfd = std::move(first.fds()[1]);
     auto directory = std::make_unique<shm::DirectoryView>(first.fds()[2].get());
+    auto keeper = kit.keeps_mailbox ? make_keeper(kit_reader.getKit(), segment, first.fds()) : nullptr;
     const sys::UniqueFd first_segment = std::move(first.fds()[0]);
     first.fds().clear();
     if (origin != Origin::outsider) {
@@ -117,13 +136,15 @@ std::unique_ptr<Runtime> be_born(wire::FrameSocket socket, Origin origin) {
     if (kit.stderr_inode) buffer_lines();
     say_hello(socket);
     std::uint64_t frames = 1;
+    std::vector<wire::Frame> before_go;
     for (;;) {
       wire::Frame frame = expect(socket);
       ++frames;
       if (frame.as<wire::FromBroker>().isGo()) break;
+      before_go.push_back(std::move(frame));
     }
     return std::make_unique<Runtime>(std::move(kit), std::move(socket), frames, std::move(segment), std::move(eventfd),
-                                     std::move(directory));
+                                     std::move(directory), std::move(keeper), std::move(before_go));
   } catch (const std::exception& failure) {
     say_start_failed(socket, failure.what());
     throw;

@@ -55,7 +55,7 @@ void Body::close_others() {
   reader_.reset();
   further.clear();
   first_is_further = false;
-  if (channel) channel->release_ticket(ticket);
+  if (channel && ticket < shm::k_tickets) channel->release_ticket(ticket);
   channel.reset();
   extents.clear();
   copy.reset();

@@ -21,6 +21,8 @@ void set(shm::AtomicU32& word, Enum value) {
 }
 
 bool is_reply(Message::Kind kind) { return kind == Message::Kind::reply || kind == Message::Kind::error; }
+/// For the successor of one that has ended. (Who calls has heard of the end.)
+bool may_wait(Message::Kind kind) { return kind == Message::Kind::message || kind == Message::Kind::cast; }
 
 constexpr std::size_t k_most_bytes = (std::size_t{1} << 29) - 1;  // of one list in Cap'n Proto's encoding
 constexpr std::size_t k_summary = shm::k_dead_letter_text - 1;
@@ -62,7 +64,12 @@ bool valid_ring_size(std::uint32_t size) {
 
 /// Who is meant; what was for nobody is a dead letter, and its sender's error.
 template <class Summary>
-Pid Runtime::recipient(Address to, std::uint64_t type_id, Summary&& summary) {
+Pid Runtime::recipient(Address to, Message::Kind kind, std::uint64_t type_id, Summary&& summary) {
+  if (to.is_name()) {
+    if (const Pid pid = directory_->find(to.name())) return pid;
+    if (may_wait(kind))
+      if (const Pid pid = directory_->find_kept(to.name())) return pid;
+  }
   try {
     return resolve(to);
   } catch (const NoSuchName&) {
@@ -76,9 +83,9 @@ void Runtime::note_nobody(Address to, Message::Kind kind, std::uint64_t type_id,
                                      to.is_name() ? std::string(to.name()) : std::string(), std::move(text), wall_clock()});
 }
 
-/// Answers still reach one that is being drained.
-bool Runtime::takes(Pid to, Message::Kind kind) const {
-  return directory_->alive(to) || (is_reply(kind) && directory_->draining(to));
+/// Answers still reach one that is being drained. What is sent to a name waits for the successor of one whose mailbox is kept.
+bool Runtime::takes(Pid pid, Address to, Message::Kind kind) const {
+  return directory_->alive(pid) || (is_reply(kind) && directory_->draining(pid)) || (to.is_name() && may_wait(kind) && directory_->kept(pid));
 }
 
 /// Its receiver does not take it.
@@ -118,7 +125,8 @@ void Runtime::count_late(const OutChannel& channel, std::uint64_t counted) {
 bool Runtime::send(Address to, ScratchLease& lease, std::uint64_t type_id, SendWait wait, Message::Kind kind,
                    std::uint64_t ref) {
   check();
-  const Pid target = recipient(to, type_id, [&] { return summary_of(lease, type_id); });
+  const auto summary = [&] { return summary_of(lease, type_id); };
+  Pid target = recipient(to, kind, type_id, summary);
   if (target == kit_.pid) {
     send_to_self(lease, type_id, kind, ref);
     return true;
@@ -129,8 +137,14 @@ bool Runtime::send(Address to, ScratchLease& lease, std::uint64_t type_id, SendW
 
   const Time deadline = wait.kind == SendWait::Kind::within ? sys::from_now(wait.limit) : Time::max();
   for (bool counted = false;;) {
-    if (!channel && takes(target, kind)) channel = open_channel(target);
-    if (!channel || !takes(target, kind)) {
+    if (!channel && takes(target, to, kind)) channel = open_channel(target);
+    if (!channel || !takes(target, to, kind)) {
+      // Meanwhile another one may have the name.
+      if (const Pid now = to.is_name() ? recipient(to, kind, type_id, summary) : target; now != target) {
+        header.target = static_cast<std::uint16_t>(now.incarnation());
+        channel = outbox_.find(target = now);
+        continue;
+      }
       drop(target, kind, type_id, summary_of(lease, type_id));
       return true;
     }
@@ -145,7 +159,7 @@ bool Runtime::send_at_once(Address to, std::span<const NamedArgument> fields) {
   const std::uint64_t now = ticks();  // the processor takes its time for this, and can do the rest meanwhile
   check();
   const std::size_t words = plain_words(fields);
-  const Pid target = recipient(to, capnp::typeId<wire::Mumsg>(), [&] { return summary_of(fields); });
+  const Pid target = recipient(to, Message::Kind::message, capnp::typeId<wire::Mumsg>(), [&] { return summary_of(fields); });
   const Claimed claimed = words ? claim_at_once(target, words) : Claimed();
   if (!claimed.body) return false;
   write_plain(claimed.body, fields);
@@ -156,7 +170,7 @@ bool Runtime::send_at_once(Address to, std::span<const NamedArgument> fields) {
 bool Runtime::send_flat(Address to, std::span<const std::uint64_t> words, std::uint64_t type_id, SendWait wait) {
   const std::uint64_t now = ticks();
   check();
-  const Pid target = recipient(to, type_id, [] { return std::string(); });
+  const Pid target = recipient(to, Message::Kind::message, type_id, [] { return std::string(); });
   if (const Claimed claimed = claim_at_once(target, 1 + words.size()); claimed.body) [[likely]] {
     const std::uint64_t root = wire::struct_pointer(0, words.size(), 0);
     std::memcpy(claimed.body, &root, 8);
@@ -167,7 +181,7 @@ bool Runtime::send_flat(Address to, std::span<const std::uint64_t> words, std::u
   const Lease scratch(*this);
   auto copy = scratch->builder().initRoot<capnp::AnyPointer>().initAsAnyStruct(static_cast<std::uint16_t>(words.size()), 0);
   std::memcpy(copy.getDataSection().begin(), words.data(), words.size_bytes());
-  return send(target, *scratch, type_id, wait, Message::Kind::message, 0);
+  return send(to, *scratch, type_id, wait, Message::Kind::message, 0);
 }
 
 bool Runtime::send_bytes(Address to, std::span<const std::byte> bytes, SendWait wait) {
@@ -175,7 +189,7 @@ bool Runtime::send_bytes(Address to, std::span<const std::byte> bytes, SendWait 
   check();
   if (bytes.size() > k_most_bytes) throw MessageTooLarge("bytes that are more than Cap'n Proto can carry as one");
   constexpr std::uint64_t type_id = k_byte_message;
-  const Pid target = recipient(to, type_id, [] { return std::string(); });
+  const Pid target = recipient(to, Message::Kind::message, type_id, [] { return std::string(); });
   const std::size_t words = 2 + (bytes.size() + 7) / 8;
   if (const Claimed claimed = claim_at_once(target, words); claimed.body) [[likely]] {
     const std::uint64_t pointers[] = {wire::struct_pointer(0, 0, 1), wire::list_pointer(0, wire::k_bytes, bytes.size())};
@@ -190,7 +204,7 @@ bool Runtime::send_bytes(Address to, std::span<const std::byte> bytes, SendWait 
   const Lease scratch(*this);
   auto copy = scratch->builder().initRoot<wire::ByteMessage>().initBytes(static_cast<unsigned>(bytes.size()));
   if (!bytes.empty()) std::memcpy(copy.begin(), bytes.data(), bytes.size());
-  return send(target, *scratch, type_id, wait, Message::Kind::message, 0);
+  return send(to, *scratch, type_id, wait, Message::Kind::message, 0);
 }
 
 bool Runtime::try_send_once(OutChannel& channel, ScratchLease& lease, shm::RecordHeader& header, std::uint64_t ref) {
@@ -224,7 +238,7 @@ bool Runtime::wait_for_room(Pid to, SendWait wait, Time deadline) {
         kit_.is_child ? -1 : lane_.fd(),
         [&] {
           return cursor.consumed.load(std::memory_order_acquire) != consumed ||
-                 cursor.released.load(std::memory_order_acquire) != released || !directory_->lives(to) || news();
+                 cursor.released.load(std::memory_order_acquire) != released || !(directory_->lives(to) || directory_->kept(to)) || news();
         },
         [&] { inbox_.publish_cursors(); });
     set(status.activity, shm::Activity::running);
@@ -235,6 +249,11 @@ bool Runtime::wait_for_room(Pid to, SendWait wait, Time deadline) {
 }
 
 OutChannel* Runtime::open_channel(Pid to) {
+  // What the broker said before it showed us that one may be that a channel which we have is its predecessor's.
+  if (const auto announced = directory_live_->lane.load(std::memory_order_acquire); announced > lane_.received() && !lane_.closed()) {
+    lane_.pump_to(announced);
+    if (OutChannel* moved = outbox_.find(to)) return moved;
+  }
   const std::uint32_t ring_size = directory_->live(to.slot()).ring_size.load(std::memory_order_relaxed);
   if (!valid_ring_size(ring_size)) return nullptr;
   const std::size_t offset = outbox_.reserve_ring(ring_size);
@@ -269,7 +288,21 @@ void Runtime::send_to_self(ScratchLease& lease, std::uint64_t type_id, Message::
   body->open();
   Message message(std::move(body));
   add(own_->status().messages_sent, 1);
-  if (!route_reply(message)) inbox_.push(std::move(message));
+  if (route_reply(message)) return;
+  // What a timer has sent is the timer's affair, and that ends with us.
+  if (keeper_ && may_wait(kind) && !firing_) keep_own(message);
+  inbox_.push(std::move(message));
+}
+
+/// To the log, as one segment.
+void Runtime::keep_own(Message& message) {
+  inbox_.require_room_for(message);
+  Body& body = *message.body();
+  if (body.further.empty()) return keeper_->took_own(body, reinterpret_cast<const std::byte*>(body.own.get()), static_cast<std::uint32_t>(body.first_words));
+  capnp::MallocMessageBuilder flat(static_cast<unsigned>(message.root().targetSize().wordCount + 1));
+  flat.setRoot(message.root());
+  const auto segment = flat.getSegmentsForOutput()[0];
+  keeper_->took_own(body, reinterpret_cast<const std::byte*>(segment.begin()), static_cast<std::uint32_t>(segment.size()));
 }
 
 // ---- in --------------------------------------------------------------------------------------------------------------
@@ -279,6 +312,11 @@ bool Runtime::news() {
 }
 
 void Runtime::wait_for_news(std::optional<Time> deadline) {
+  // Nobody else tells of what one writes who does not know us yet.
+  if (keeper_ && inbox_.is_unsure()) [[unlikely]] {
+    const Time soon = sys::from_now(std::chrono::milliseconds(5));
+    deadline = deadline ? std::min(*deadline, soon) : soon;
+  }
   sleeper_.wait(
       shm::Asleep::for_news, nearest(deadline), kit_.is_child ? -1 : lane_.fd(), [this] { return news(); },
       [this] {
@@ -369,8 +407,23 @@ void Runtime::drain_to_stash() {
 }
 
 inline void Runtime::run_clause(const ClauseTable::Entry& entry, Message& message, void* result) {
+  if (keeper_) [[unlikely]] return run_clause_kept(entry, message, result);
   const InHand hand(*this, message);
   entry.run(entry.slot, message, result);
+}
+
+void Runtime::run_clause_kept(const ClauseTable::Entry& entry, Message& message, void* result) {
+  handle(message, [&] { entry.run(entry.slot, message, result); });
+}
+
+void Runtime::Handling::begin() {
+  if ((kept_ = message_.envelope().kept)) keeper_->begin(kept_);
+}
+
+/// A handler that has taken its message away keeps it for later.
+void Runtime::Handling::end() {
+  const std::uint32_t kept = std::exchange(kept_, 0);
+  message_.envelope_ ? keeper_->finish(*message_.body()) : keeper_->put_back(kept);
 }
 
 /// A message whose fields are not what their kinds say is reported here; its receiver drops it.
@@ -391,6 +444,7 @@ void Runtime::drop_malformed(const Message& message, const kj::Exception& malfor
 bool Runtime::receive(const ClauseTable& table, void* result) {
   if (table.after && table.after->count() < 0) throw std::invalid_argument("a negative time-out");
   check();
+  if (keeper_) [[unlikely]] keeper_->settle();
   const auto deadline = table.after ? std::optional(sys::from_now(*table.after)) : std::nullopt;
   const auto choose = [&](const Message& message) -> std::pair<Match, std::size_t> {
     for (std::size_t i = 0; i < table.count; ++i)
@@ -428,6 +482,7 @@ bool Runtime::receive(const ClauseTable& table, void* result) {
       if (found == Match::no) continue;
       Message message = inbox_.take(here);
       if (found == Match::yes && run(clause, message)) return true;
+      if (found == Match::malformed) is_done_with(message);
     }
     looked_at = inbox_.pushed();
     return false;
@@ -445,6 +500,7 @@ bool Runtime::receive(const ClauseTable& table, void* result) {
       const auto [found, clause] = choose_or_keep(message);
       if (found == Match::yes && run(clause, message)) return true;
       if (found == Match::no) stash(std::move(message));
+      if (found == Match::malformed) [[unlikely]] is_done_with(message);
       looked_at = inbox_.pushed();
       if (too_late) return false;
       if (++pulled == 256) {  // timers and exit signals are due now and then, however much arrives
@@ -465,8 +521,14 @@ std::optional<Message> Runtime::receive_any(std::optional<Time> limit) {
   check();
   const auto deadline = limit ? std::optional(sys::from_now(*limit)) : std::nullopt;
   for (;; check()) {
-    if (!inbox_.stash().empty()) return inbox_.take(inbox_.stash().begin());
+    if (keeper_) keeper_->settle();
+    if (!inbox_.stash().empty()) {
+      Message message = inbox_.take(inbox_.stash().begin());
+      is_done_with(message);
+      return message;
+    }
     if (auto message = next_message()) {
+      is_done_with(*message);
       message = kept(std::move(*message));
       try {
         message->check();
@@ -494,7 +556,7 @@ void Runtime::say_if_drained() {
 std::size_t Runtime::discard_all() {
   check();
   std::size_t count = inbox_.discard();
-  while (next_message()) ++count;
+  for (; auto message = next_message(); ++count) is_done_with(*message);
   return count;
 }
 
@@ -558,7 +620,9 @@ std::optional<std::size_t> Runtime::await_any(std::span<const std::uint64_t> ref
 /// Who has a channel to another hears of its end.
 void Runtime::hear_of_end(Call& call) {
   call.handed = false;
-  if (call.target == kit_.pid || outbox_.find(call.target)) return;
+  const OutChannel* channel = outbox_.find(call.target);
+  if (call.target == kit_.pid || (channel && !channel->receiver_has_ended)) return;
+  if (channel) return void(call.down = Reason::noproc());
   if (!directory_->lives(call.target) || !open_channel(call.target)) call.down = Reason::noproc();
 }
 
@@ -597,7 +661,8 @@ void Runtime::route(std::uint64_t type_id, Router* router) {
 
 bool Runtime::reaches(Pid peer) {
   const auto is_peer = [&](const auto& end) { return end.first == peer; };
-  return peer == kit_.pid || outbox_.find(peer) ||
+  const OutChannel* channel = outbox_.find(peer);
+  return peer == kit_.pid || (channel && !channel->receiver_has_ended) ||
          std::any_of(unrouted_ends_.begin(), unrouted_ends_.end(), is_peer);  // it comes after what the dead had sent
 }
 

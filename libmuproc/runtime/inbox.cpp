@@ -40,6 +40,14 @@ void Inbox::open(std::uint32_t cursor, std::shared_ptr<Peer> peer, Pid speaker, 
   channel->peer = std::move(peer);
   channel->copy_limit = copy_limit;
   channel->speaker = speaker;
+  if (keeper_) {
+    const std::uint64_t position = keeper_->begin_channel(cursor, secret);
+    if (position == shm::k_drained) {  // our predecessor had come to that, and did not come to say it
+      keeper_->end_channel(cursor);
+      return hooks_.drained(*channel);
+    }
+    channel->reader = shm::RingReader::keeper(channel->peer->segment.at(ring_offset), ring_size, secret, &own_->cursor(cursor).consumed, position);
+  }
   channels_.push_back(std::move(channel));
 }
 
@@ -161,6 +169,7 @@ std::optional<Message> Inbox::pull() {
 }
 
 BodyPtr Inbox::consume(InChannel& channel) {
+  if (keeper_) [[unlikely]] return consume_kept(channel);
   take_head(channel);
   BodyPtr body;
   if (channel.head.target == static_cast<std::uint16_t>(self_.incarnation())) [[likely]] {
@@ -171,18 +180,43 @@ BodyPtr Inbox::consume(InChannel& channel) {
   own_->position(channel.index).store(channel.reader.position(), std::memory_order_relaxed);
   if (is_published) channel.peer->wake(shm::Asleep::for_room);
   if (!body) [[unlikely]] return body;
+  note_received(channel, *body);
+  return body;
+}
+
+inline void Inbox::note_received(const InChannel& channel, const Body& body) {
   latest_ = std::max(latest_, channel.head.timestamp);
   shm::StatusBlock& status = own_->status();
   add(status.messages_received, 1);
-  add(status.bytes_received, body->bytes());
+  add(status.bytes_received, body.bytes());
+}
+
+/// Of a kept mailbox: what was sent to a predecessor is read too, where it is a successor's to have; and nothing is done with
+/// by being read.
+BodyPtr Inbox::consume_kept(InChannel& channel) {
+  const bool is_keepable = Keeper::is_keepable(channel.head);
+  const bool is_for_us = is_keepable || channel.head.target == static_cast<std::uint16_t>(self_.incarnation());
+  if (is_keepable) keeper_->make_way();
+  take_head(channel);
+  BodyPtr body;
+  if (is_for_us) {
+    body = read_record(channel);
+    if (!body) return nullptr;
+    body->kept = 0;
+    body->redelivered = 0;
+  }
+  const std::uint64_t begin = channel.reader.position();
+  channel.reader.advance(channel.head);
+  is_keepable ? keeper_->took(channel, begin, *body) : keeper_->passed(channel);
+  if (body) note_received(channel, *body);
   return body;
 }
 
 /// Copies the record out and opens it; null when it is malformed, which is known to the broker then.
 inline BodyPtr Inbox::read_record(InChannel& channel) {
   try {
-    if (channel.head.flags) return read_other_record(channel);
-    BodyPtr body = copy_record(channel, channel.reader.body(), channel.head.words);
+    if (channel.head.flags) return read_other_record(channel, channel.head, channel.reader.body());
+    BodyPtr body = copy_record(channel, channel.head, channel.reader.body(), channel.head.words);
     body->open();
     // Of a large mumsg a clause looks only at what it uses; everything else is looked at before it is handed on.
     if (channel.head.type_id != capnp::typeId<wire::Mumsg>()) body->check();
@@ -195,23 +229,21 @@ inline BodyPtr Inbox::read_record(InChannel& channel) {
   return nullptr;
 }
 
-inline BodyPtr Inbox::copy_record(const InChannel& channel, const std::byte* from, std::size_t words) {
+inline BodyPtr Inbox::copy_record(const InChannel& channel, const shm::RecordHeader& head, const std::byte* from, std::size_t words) {
   BodyPtr body = pool_.take(words);
   shm::copy_out(reinterpret_cast<std::byte*>(body->own.get()), from, words);
   add(own_->status().bytes_copied_in, words * 8);
   body->from = From(channel.speaker);
-  body->kind = static_cast<Message::Kind>(channel.head.kind);
-  body->type_id = channel.head.type_id;
+  body->kind = static_cast<Message::Kind>(head.kind);
+  body->type_id = head.type_id;
   body->ref = 0;
-  body->timestamp = channel.head.timestamp;
+  body->timestamp = head.timestamp;
   body->first_words = words;
   return body;
 }
 
 /// One with a reference, or with memory of its sender's.
-BodyPtr Inbox::read_other_record(InChannel& channel) {
-  const shm::RecordHeader& head = channel.head;
-  const std::byte* from = channel.reader.body();
+BodyPtr Inbox::read_other_record(InChannel& channel, const shm::RecordHeader& head, const std::byte* from) {
   std::size_t words = head.words;
   std::uint64_t ref = 0;
   if (head.flags & shm::k_flag_reference) {
@@ -220,7 +252,7 @@ BodyPtr Inbox::read_other_record(InChannel& channel) {
     from += 8;
     --words;
   }
-  BodyPtr body = copy_record(channel, from, words);
+  BodyPtr body = copy_record(channel, head, from, words);
   body->ref = ref;
   try {
     if (head.flags & shm::k_flag_large) {
@@ -286,6 +318,7 @@ void Inbox::copy_large(const InChannel& channel, Body& body) {
     to += segment.size();
   }
   add(own_->status().bytes_copied_in, words * 8);
+  if (keeper_) return;  // a successor may have to copy it once more
   body.channel->release_ticket(body.ticket);
   channel.peer->wake(shm::Asleep::for_room);
   body.channel.reset();
@@ -296,7 +329,7 @@ void Inbox::drop_drained() {
   some_dead_ = false;
   for (std::size_t i = 0; i < channels_.size();) {
     InChannel& channel = *channels_[i];
-    if (!channel.sender_dead || look(channel)) {
+    if (!channel.sender_dead || look(channel) || (keeper_ && keeper_->holds(channel))) {
       some_dead_ |= channel.sender_dead;
       ++i;
       continue;
@@ -312,6 +345,10 @@ void Inbox::close(std::size_t index) {
   channels_.erase(channels_.begin() + static_cast<std::ptrdiff_t>(index));
   channel->closed = true;
   // Nobody reads the cursor now; the next sender that gets this row starts at 0.
+  if (keeper_) {
+    keeper_->end_channel(channel->index);
+    return hooks_.drained(*channel);
+  }
   own_->cursor(channel->index).consumed.store(0, std::memory_order_release);
   own_->cursor(channel->index).released.store(0, std::memory_order_release);
   own_->position(channel->index).store(0, std::memory_order_relaxed);
@@ -319,8 +356,70 @@ void Inbox::close(std::size_t index) {
 }
 
 void Inbox::publish_cursors() {
-  for (const auto& channel : channels_)
-    if (!channel->closed && channel->reader.publish()) channel->peer->wake(shm::Asleep::for_room);
+  for (const auto& channel : channels_) {
+    if (channel->closed) continue;
+    const bool is_news = keeper_ ? channel->reader.publish_to(own_->position(channel->index).load(std::memory_order_relaxed)) : channel->reader.publish();
+    if (is_news) channel->peer->wake(shm::Asleep::for_room);
+  }
+}
+
+// ---- what a predecessor has left -------------------------------------------------------------------------------------
+
+bool Inbox::is_unsure() {
+  bool unsure = false;
+  for (const auto& channel : channels_) {
+    if (!channel->unsure_since) continue;
+    const shm::StatusBlock& sender = channel->peer->segment.status();
+    // In its sleep, and in any later call, it first hears who has succeeded to whom.
+    const bool knows = channel->sender_dead || sender.asleep.load(std::memory_order_relaxed) != 0 ||
+                       sender.runtime_calls.load(std::memory_order_relaxed) != *channel->unsure_since;
+    knows ? channel->unsure_since.reset() : void(unsure = true);
+  }
+  return unsure;
+}
+
+/// The entry's message. Throws when it is none, or when its sender's memory is gone.
+BodyPtr Inbox::read_entry(shm::KeepLog::Place place, std::shared_ptr<InChannel>& channel) {
+  const shm::KeptFacts facts = keeper_->log().facts(place);
+  const auto found = std::find_if(channels_.begin(), channels_.end(), [&](const auto& c) { return own_->keep_row(c->index).secret.load(std::memory_order_relaxed) == facts.secret; });
+  channel = found != channels_.end() ? *found : std::make_shared<InChannel>();
+  if (found == channels_.end()) {
+    if (facts.flags & shm::k_flag_large) throw Error("its sender's memory is gone");
+    channel->own = own_;
+    channel->speaker = facts.speaker;
+  }
+  shm::RecordHeader head{};
+  head.words = facts.words;
+  head.kind = facts.kind;
+  head.flags = facts.flags;
+  head.type_id = facts.type_id;
+  head.timestamp = facts.timestamp;
+  BodyPtr body = read_other_record(*channel, head, keeper_->log().body(place));
+  body->from = From(facts.speaker);
+  return body;
+}
+
+void Inbox::take_over() {
+  for (const auto& channel : channels_) channel->unsure_since = channel->peer->segment.status().runtime_calls.load(std::memory_order_relaxed);
+  for (const shm::KeepLog::Place place : keeper_->log().places()) {
+    std::shared_ptr<InChannel> channel;
+    BodyPtr body;
+    std::string why;
+    try {
+      body = read_entry(place, channel);
+    } catch (const kj::Exception& malformed) {
+      why = malformed.getDescription().cStr();
+    } catch (const std::exception& malformed) {
+      why = malformed.what();
+    }
+    if (!body) {
+      hooks_.lost(keeper_->log().facts(place).speaker, why);
+      keeper_->log().finish(place);
+      continue;
+    }
+    keeper_->took_over(place, channel, *body);
+    keep(Message(std::move(body)));
+  }
 }
 
 // ---- stash -----------------------------------------------------------------------------------------------------------
@@ -338,14 +437,19 @@ void Inbox::say_full() const {
                   " bytes wait unmatched, the limit is " + std::to_string(stash_limit_));
 }
 
-void Inbox::push(Message message) {
+void Inbox::require_room_for(const Message& message) const {
   // A notice of the system is never lost for want of room.
   if (message.from() && stash_bytes_ + cost(message.body()) > stash_limit_) say_full();
+}
+
+void Inbox::push(Message message) {
+  require_room_for(message);
   keep(std::move(message));
 }
 
 void Inbox::keep(Message message) {
   const std::size_t bytes = cost(message.body());
+  if (message.envelope().kept) [[unlikely]] keeper_->store(message.envelope().kept);
   BodyPtr body = compact(BodyPtr(static_cast<Body*>(message.envelope_.release())));
   if (!body) body.reset(new Body(0));
   body->stash_order = ++pushed_;
@@ -372,6 +476,8 @@ Message Inbox::take(Stash::iterator at) {
 
 std::size_t Inbox::discard() {
   const std::size_t count = stash_.size();
+  if (keeper_)
+    for (Message& message : stash_) keeper_->finish(*message.body());
   stash_.clear();
   stash_bytes_ = 0;
   count_stash();

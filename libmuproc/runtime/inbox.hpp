@@ -19,6 +19,7 @@
 #include <muproc/reason.hpp>
 
 #include "runtime/body.hpp"
+#include "runtime/keeper.hpp"
 #include "runtime/peer.hpp"
 #include "shm/directory.hpp"
 
@@ -45,10 +46,19 @@ class Inbox {
     std::function<void(const InChannel&)> drained;
     /// A further memfd of a sender, which its record points into; throws when there is none.
     std::function<void(Peer&, std::uint32_t extent)> fetch_extent;
+    /// What a predecessor had of that one cannot be read.
+    std::function<void(Pid from, const std::string& why)> lost = [](Pid, const std::string&) {};
   };
 
   Inbox(std::shared_ptr<shm::OwnSegment> own, const shm::DirectoryView& directory, Pid self, std::uint64_t stash_limit,
         Hooks hooks);
+
+  /// The mailbox is kept across restarts: from now on, before there is any channel.
+  void keep_by(Keeper& keeper) { keeper_ = &keeper; }
+  /// Puts into the stash what the predecessor had read and not handled. Its channels are open.
+  void take_over();
+  /// True while the sender of a predecessor's message may not know whom to wake.
+  bool is_unsure();
 
   void open(std::uint32_t cursor, std::shared_ptr<Peer> peer, Pid speaker, std::uint64_t ring_offset,
             std::uint32_t ring_size, std::uint64_t secret, std::uint64_t copy_limit = 0);
@@ -83,6 +93,8 @@ class Inbox {
   Stash& stash() { return stash_; }
   /// A message that can still be refused: throws StashFull when there is no room for it.
   void push(Message message);
+  /// Throws StashFull as that would.
+  void require_room_for(const Message& message) const;
   /// One that was taken from its channel, or that the system sends: it has no other place, so it is kept whatever the
   /// limit. The last one of them lies beyond it; `require_room` keeps further ones in their channels.
   void keep(Message message);
@@ -95,6 +107,8 @@ class Inbox {
   /// The first that was pushed after so many had been.
   Stash::iterator pushed_after(std::uint64_t count);
   Message take(Stash::iterator at);
+  /// What the message is, for who drives a mailbox without a runtime.
+  static Body& contents(Message& message) { return *message.body(); }
   std::size_t discard();
 
   BodyPool& pool() { return pool_; }
@@ -131,8 +145,11 @@ class Inbox {
   void look_at_all();
   bool is_older(InChannel& a, InChannel& b);
   BodyPtr read_record(InChannel& channel);
-  BodyPtr copy_record(const InChannel& channel, const std::byte* from, std::size_t words);
-  BodyPtr read_other_record(InChannel& channel);
+  BodyPtr copy_record(const InChannel& channel, const shm::RecordHeader& head, const std::byte* from, std::size_t words);
+  BodyPtr read_other_record(InChannel& channel, const shm::RecordHeader& head, const std::byte* from);
+  BodyPtr consume_kept(InChannel& channel);
+  BodyPtr read_entry(shm::KeepLog::Place place, std::shared_ptr<InChannel>& channel);
+  void note_received(const InChannel& channel, const Body& body);
   void read_large(InChannel& channel, Body& body, std::size_t body_words);
   void copy_large(const InChannel& channel, Body& body);
   void close(std::size_t index);
@@ -145,6 +162,7 @@ class Inbox {
   Pid self_;
   std::uint64_t stash_limit_;
   Hooks hooks_;
+  Keeper* keeper_ = nullptr;  // of a mailbox that is kept
   BodyPool pool_;
   std::vector<std::shared_ptr<InChannel>> channels_;
   std::vector<InChannel*> heads_;    // those with a head, where there are many

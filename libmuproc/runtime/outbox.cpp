@@ -187,6 +187,16 @@ void Outbox::close(Pid to) {
   by_slot_[to.slot()].reset();
 }
 
+void Outbox::move(Pid from, std::shared_ptr<Peer> successor, std::uint32_t cursor) {
+  OutChannel* channel = find(from);
+  if (!channel || cursor >= shm::k_max_channels || successor->pid.slot() != from.slot()) return;
+  channel->peer = std::move(successor);
+  channel->cursor = &channel->peer->segment.cursor(cursor);
+  channel->writer.follow(&channel->cursor->consumed);
+  channel->consumed_when_full = ~std::uint64_t{0};
+  channel->receiver_has_ended = false;
+}
+
 void Outbox::reclaim(OutChannel& channel) {
   if (!channel.in_flight) return;
   // [SYNC arena.release] acquire: the receiver has finished reading the block.

@@ -125,6 +125,12 @@ class Outbox {
                    std::uint64_t secret);
   /// The kernel has reported the receiver dead.
   void close(Pid to);
+  /// The same, and its mailbox is kept: the channel stays, for its successor.
+  void keep(Pid to) {
+    if (OutChannel* channel = find(to)) channel->receiver_has_ended = true;
+  }
+  /// The receiver's successor reads the channel from now on, with a cursor of its own.
+  void move(Pid from, std::shared_ptr<Peer> successor, std::uint32_t cursor);
 
   /// Throws MessageTooLarge.
   void check_size(ScratchLease& lease) const;

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include <muproc/pid.hpp>
@@ -64,6 +65,8 @@ struct InChannel {
   bool has_head = false;    // a record was seen at the reader's position
   bool is_listed = false;   // among the inbox's heads
   shm::RecordHeader head{};
+  // The sender may write to our predecessor's eventfd still: while it has made no runtime call since it had made so many.
+  std::optional<std::uint32_t> unsure_since{};
   std::uint64_t settled_to = 0;  // all before this position was there when the inbox last began to look at all channels
 
   /// The reader is done with the large message of that ticket.
@@ -89,6 +92,7 @@ struct OutChannel {
   std::size_t ring_offset = 0;
   std::size_t ring_size = 0;
   const shm::Cursor* cursor = nullptr;
+  bool receiver_has_ended = false;  // and its mailbox is kept for a successor
   std::uint64_t in_flight = 0;  // a bit for each ticket
   std::uint64_t consumed_when_full = ~std::uint64_t{0};  // what the cursor said when we last began to wait for room
   std::uint64_t released_when_full = 0;

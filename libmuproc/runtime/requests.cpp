@@ -9,6 +9,7 @@ namespace muproc::detail {
 void Runtime::exit(Reason reason) {
   end_with(wire::as_said(std::move(reason)));
   heeded_ = true;  // nobody has to interrupt us
+  if (keeper_) keeper_->finish_all_in_hand();
   throw ExitSignal{*ending_};
 }
 

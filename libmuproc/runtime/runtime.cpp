@@ -12,6 +12,13 @@
 #include "wire/codec.hpp"
 
 namespace muproc::detail {
+namespace {
+
+void add(shm::AtomicU64& counter, std::uint64_t count) {
+  counter.store(counter.load(std::memory_order_relaxed) + count, std::memory_order_relaxed);
+}
+
+}  // namespace
 
 constinit thread_local Runtime* Runtime::current_ = nullptr;
 bool Runtime::forked_ = false;
@@ -25,7 +32,7 @@ void note_fork() {
 
 Runtime::Runtime(Kit kit, wire::FrameSocket socket, std::uint64_t frames_received,
                  std::shared_ptr<shm::OwnSegment> segment, sys::UniqueFd eventfd,
-                 std::unique_ptr<shm::DirectoryView> directory)
+                 std::unique_ptr<shm::DirectoryView> directory, std::unique_ptr<Keeper> keeper, std::vector<wire::Frame> before_go)
     : kit_(std::move(kit)),
       self_(*this),
       own_(std::move(segment)),
@@ -34,6 +41,7 @@ Runtime::Runtime(Kit kit, wire::FrameSocket socket, std::uint64_t frames_receive
       log_(kit_.error_stream.empty() ? nullptr : make_log(kit_.name, kit_.error_stream, kit_.log_level, kit_.stderr_inode)),
       sleeper_(std::move(eventfd), own_->status(), directory_->asymmetric_fences()),
       lane_(std::move(socket), [this](auto frame, auto& fds) { hear(frame, fds); }),
+      keeper_(std::move(keeper)),
       inbox_(own_, *directory_, kit_.pid, kit_.stash_limit,
              {.corrupt =
                   [this](const InChannel& channel, std::uint64_t position, const std::string& what) {
@@ -63,6 +71,11 @@ Runtime::Runtime(Kit kit, wire::FrameSocket socket, std::uint64_t frames_receive
                     const int memfd = reply.fds()[0].get();
                     peer.extents[extent] = std::make_shared<const sys::Mapping>(
                         memfd, sys::Mapping::Access::read_only, sys::file_size(memfd));
+                  },
+              .lost =
+                  [this](Pid from, const std::string& why) {
+                    log().error("lost a kept message of {}: {}", to_string(from), why);
+                    add(own_->status().malformed, 1);
                   }}),
       outbox_(own_, kit_.max_message,
               {.new_extent =
@@ -98,6 +111,14 @@ Runtime::Runtime(Kit kit, wire::FrameSocket socket, std::uint64_t frames_receive
   // Outsiders stay in the time of their own process: the test that advances the clock is one.
   if (kit_.is_child) sys::use_virtual_clock(directory_->virtual_clock());
   current_ = this;
+  if (keeper_) take_over(before_go);
+}
+
+/// What the predecessor has left, whose channels we have heard of before we were told to go.
+void Runtime::take_over(std::vector<wire::Frame>& before_go) {
+  inbox_.keep_by(*keeper_);
+  for (wire::Frame& frame : before_go) hear(frame.as<wire::FromBroker>(), frame.fds());
+  inbox_.take_over();
 }
 
 Runtime::~Runtime() {
@@ -227,6 +248,7 @@ void Runtime::hear(wire::FromBroker::Reader frame, std::vector<sys::UniqueFd>& f
     case wire::FromBroker::CHANNEL_OPENED: hear_channel(frame.getChannelOpened(), fds); return;
     case wire::FromBroker::GROUP: hear_group(frame.getGroup()); return;
     case wire::FromBroker::PEER_DOWN: hear_down(frame.getPeerDown()); return;
+    case wire::FromBroker::CHANNEL_MOVED: hear_moved(frame.getChannelMoved(), fds); return;
     case wire::FromBroker::DRAIN:
       if (drain_ == Drain::no) drain_ = Drain::asked;
       return;
@@ -263,11 +285,19 @@ void Runtime::hear_down(wire::PeerDown::Reader down) {
   const Pid pid(down.getPid());
   const auto reason = down.getReason();
   if (const OutChannel* channel = outbox_.find(pid); channel && down.getHasCounted()) count_late(*channel, down.getCounted());
-  outbox_.close(pid);
+  down.getIsKept() ? outbox_.keep(pid) : outbox_.close(pid);
   inbox_.sender_died(pid);
   for (auto& [ref, call] : calls_)
     if (call.target == pid && !call.down) call.down = wire::read(reason);
   if (router_) unrouted_ends_.emplace_back(pid, wire::read(reason));
+}
+
+/// What we wrote before we knew has woken nobody.
+void Runtime::hear_moved(wire::ChannelMoved::Reader moved, std::vector<sys::UniqueFd>& fds) {
+  if (fds.size() != 2) return;
+  auto peer = meet(Pid(moved.getTo()), fds[0].get(), std::move(fds[1]));
+  outbox_.move(Pid(moved.getFrom()), peer, moved.getCursor());
+  peer->wake(shm::Asleep::for_news);
 }
 
 std::shared_ptr<Peer> Runtime::meet(Pid pid, int segment_fd, sys::UniqueFd eventfd) {

@@ -46,6 +46,7 @@ struct Kit {
   bool trap_exits = false;
   std::uint64_t stash_limit = 0;
   std::uint64_t max_message = 0;
+  bool keeps_mailbox = false;       // across restarts; what a predecessor has left is in the segment
   int broker_os_pid = 0;
   bool is_child = true;  // of the broker; else an outsider, whose parent's death says nothing
 };
@@ -57,8 +58,10 @@ class Runtime {
  public:
   using Time = std::chrono::nanoseconds;
 
+  /// `keeper` is null where the mailbox is not kept; `before_go` are frames that came before the word to begin.
   Runtime(Kit kit, wire::FrameSocket socket, std::uint64_t frames_received, std::shared_ptr<shm::OwnSegment> segment,
-          sys::UniqueFd eventfd, std::unique_ptr<shm::DirectoryView> directory);
+          sys::UniqueFd eventfd, std::unique_ptr<shm::DirectoryView> directory, std::unique_ptr<Keeper> keeper = nullptr,
+          std::vector<wire::Frame> before_go = {});
   ~Runtime();
 
   /// This thread's, or null.
@@ -184,8 +187,12 @@ class Runtime {
   /// Handles a message that was kept: it is in hand until `handler` returns.
   template <class Handler>
   void handle(Message& message, Handler&& handler) {
-    const InHand hand(*this, message);
-    handler();
+    Handling handling(*this, message);
+    {
+      const InHand hand(*this, message);
+      handler();
+    }
+    handling.is_over();
   }
   std::size_t discard_all();
   std::size_t unmatched() { return inbox_.stash().size(); }
@@ -286,6 +293,7 @@ class Runtime {
   bool take_in_routed();
 
   [[noreturn]] static void wrong_thread();
+  void take_over(std::vector<wire::Frame>& before_go);
   /// What the broker's watchdog looks at. Only this muproc writes the line, and mostly nobody else reads it.
   void count_call() {
     shm::AtomicU32& calls = own_->status().runtime_calls;
@@ -311,6 +319,7 @@ class Runtime {
   void hear(wire::FromBroker::Reader frame, std::vector<sys::UniqueFd>& fds);
   void hear_channel(wire::ChannelOpened::Reader channel, std::vector<sys::UniqueFd>& fds);
   void hear_down(wire::PeerDown::Reader down);
+  void hear_moved(wire::ChannelMoved::Reader moved, std::vector<sys::UniqueFd>& fds);
   void settle_notices();
   void end_with(Reason reason);
   static Mumsg fields_of(const Notice& notice);
@@ -335,13 +344,14 @@ class Runtime {
   void sent(OutChannel& channel, std::uint64_t bytes);
   bool wait_for_room(Pid to, SendWait wait, Time deadline);
   template <class Summary>
-  Pid recipient(Address to, std::uint64_t type_id, Summary&& summary);
-  bool takes(Pid to, Message::Kind kind) const;
+  Pid recipient(Address to, Message::Kind kind, std::uint64_t type_id, Summary&& summary);
+  bool takes(Pid pid, Address to, Message::Kind kind) const;
   void drop(Pid to, Message::Kind kind, std::uint64_t type_id, std::string text);
   void drop_answer(const Message& answer);
   void count_late(const OutChannel& channel, std::uint64_t counted);
   void say_if_drained();
   OutChannel* open_channel(Pid to);
+  void keep_own(Message& message);
   void send_to_self(ScratchLease& lease, std::uint64_t type_id, Message::Kind kind, std::uint64_t ref);
 
   std::uint64_t ticks() const { return sys::unordered_ticks(directory_->use_tsc()); }
@@ -379,8 +389,36 @@ class Runtime {
     InHand* outer;
     std::uint32_t depth;
   };
+  /// In a kept mailbox, how far the handling of a message is. One that is left by an exception is not over.
+  class Handling {
+   public:
+    Handling(Runtime& runtime, Message& message) : keeper_(runtime.keeper_.get()), message_(message) {
+      if (keeper_) [[unlikely]] begin();
+    }
+    ~Handling() {
+      if (kept_) [[unlikely]] keeper_->abandon(kept_);
+    }
+    void is_over() {
+      if (kept_) [[unlikely]] end();
+    }
+    Handling(const Handling&) = delete;
+    Handling& operator=(const Handling&) = delete;
+
+   private:
+    void begin();
+    void end();
+
+    Keeper* keeper_;
+    Message& message_;
+    std::uint32_t kept_ = 0;
+  };
+  /// It was taken, and is the caller's now.
+  void is_done_with(Message& message) {
+    if (keeper_ && message.envelope_) [[unlikely]] keeper_->finish(*message.body());
+  }
   void drop_malformed(const Message& message, const kj::Exception& malformed);
   void run_clause(const ClauseTable::Entry& entry, Message& message, void* result);
+  void run_clause_kept(const ClauseTable::Entry& entry, Message& message, void* result);
   bool news();
   void wait_for_news(std::optional<Time> deadline);
   std::optional<Time> nearest(std::optional<Time> deadline) const;
@@ -401,6 +439,7 @@ class Runtime {
   std::unordered_map<Pid, std::weak_ptr<Peer>> peers_;
   Sleeper sleeper_;
   Lane lane_;
+  std::unique_ptr<Keeper> keeper_;  // where the mailbox is kept
   Inbox inbox_;
   Outbox outbox_;
   FlatBuilder flat_;

@@ -59,6 +59,8 @@ void write_sizes(wire::Child::Builder to, const MailboxSizes& sizes) {
   to.setRingSize(static_cast<std::uint32_t>(sizes.ring.count));
   to.setStashLimit(sizes.stash.count);
   to.setMaxMessage(sizes.max_message.count);
+  to.setKeepsMailbox(sizes.on_restart == OnRestart::keep);
+  to.setRedelivers(sizes.in_hand == InHand::redeliver);
 }
 
 void write_backoff(wire::Backoff::Builder to, const Backoff& backoff) {

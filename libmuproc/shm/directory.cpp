@@ -79,6 +79,17 @@ Pid DirectoryView::find_muproc(std::string_view name) const {
   return {};
 }
 
+Pid DirectoryView::find_kept(std::string_view name) const {
+  const std::uint64_t hash = hash_of(name);
+  for (std::uint32_t index = 0, end = slots(); index < end; ++index) {
+    if (live(index).name_hash.load(std::memory_order_acquire) != hash) continue;
+    const Pid pid(live(index).kept.load(std::memory_order_acquire));
+    const auto copy = pid ? info(index) : std::nullopt;
+    if (copy && name == copy->name) return pid;
+  }
+  return {};
+}
+
 Pid DirectoryView::find_port(std::string_view name) const {
   const std::uint64_t hash = hash_of(name);
   const std::uint32_t end = std::min(header().ports_used.load(std::memory_order_acquire), k_max_ports);
@@ -162,6 +173,17 @@ void Directory::withdraw_name(std::uint32_t index) { live(index).name_hash.store
 void Directory::publish_live(Pid pid) {
   live(pid.slot()).draining.store(0, std::memory_order_relaxed);
   live(pid.slot()).pid.store(pid.bits(), std::memory_order_release);  // [SYNC directory.live]
+  live(pid.slot()).kept.store(0, std::memory_order_release);          // [SYNC directory.kept]
+}
+
+void Directory::keep(Pid pid) {
+  live(pid.slot()).kept.store(pid.bits(), std::memory_order_release);  // [SYNC directory.kept]
+  withdraw_live(pid.slot());
+}
+
+void Directory::forget_kept(std::uint32_t index) {
+  live(index).kept.store(0, std::memory_order_release);
+  if (!live(index).pid.load(std::memory_order_relaxed)) withdraw_name(index);
 }
 
 void Directory::withdraw_live(std::uint32_t index) {

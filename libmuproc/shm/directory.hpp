@@ -41,6 +41,11 @@ class DirectoryView {
   bool draining(Pid pid) const {
     return pid && pid.slot() < k_max_slots && live(pid.slot()).draining.load(std::memory_order_acquire) == pid.bits();
   }
+  /// True when it has ended, and its mailbox takes messages for its successor.
+  bool kept(Pid pid) const {
+    // [SYNC directory.kept] acquire
+    return pid && pid.slot() < k_max_slots && live(pid.slot()).kept.load(std::memory_order_acquire) == pid.bits();
+  }
   /// Takes new messages, or answers at least.
   bool lives(Pid pid) const { return alive(pid) || draining(pid); }
   /// A consistent copy of a slot's description, or nothing when it is in constant change or out of range.
@@ -50,6 +55,8 @@ class DirectoryView {
   Pid find(std::string_view name) const;
   Pid find_muproc(std::string_view name) const;
   Pid find_port(std::string_view name) const;
+  /// The latest muproc of that name, which has ended and whose mailbox takes messages for its successor; or nil.
+  Pid find_kept(std::string_view name) const;
   /// The ports of a muproc.
   std::vector<std::string> ports(Pid owner) const;
 
@@ -95,6 +102,10 @@ class Directory : public DirectoryView {
   /// The incarnation is alive: sends to it count.
   void publish_live(Pid pid);
   void withdraw_live(std::uint32_t slot);
+  /// It has ended; its name stays, for messages that its successor will get.
+  void keep(Pid pid);
+  /// There will be no successor.
+  void forget_kept(std::uint32_t slot);
   /// It lives on, and takes no new messages.
   void drain(Pid pid);
   /// Tells the muproc that another frame is in its control socket; then wake it.

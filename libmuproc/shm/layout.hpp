@@ -21,7 +21,7 @@ namespace muproc::shm {
 
 inline constexpr std::uint64_t k_segment_magic = 0x65'73636f72'70756d;  // "muprocse"
 inline constexpr std::uint64_t k_directory_magic = 0x69'64636f72'70756d;  // "muprocdi"
-inline constexpr std::uint32_t k_layout_version = 6;
+inline constexpr std::uint32_t k_layout_version = 7;
 
 inline constexpr std::size_t k_line = 64;             // a cache line
 inline constexpr std::size_t k_sector = 128;          // two: what the adjacent-line prefetcher moves together
@@ -92,8 +92,9 @@ enum class Drop : std::uint32_t {
   unread = 4,      // its receiver ended before it had taken it: the broker counts these
   draining = 5,    // its receiver takes no new messages
   late_reply = 6,  // an answer that nobody waited for any more
+  in_hand = 7,     // its receiver ended while it handled it, and keeps its mailbox: the broker counts these
 };
-inline constexpr std::uint32_t k_drops = 7;
+inline constexpr std::uint32_t k_drops = 8;
 inline constexpr std::uint32_t k_drop_targets = 32;
 inline constexpr std::uint32_t k_dead_letters = 12;
 inline constexpr std::size_t k_dead_letter_name = 48;  // bytes, cut off, with its final NUL
@@ -186,7 +187,11 @@ inline constexpr std::size_t k_arena_offset = k_rings_offset + k_rings_size;
 inline constexpr std::size_t k_arena_size = std::size_t{64} << 20;
 inline constexpr std::size_t k_crash_offset = k_arena_offset + k_arena_size;
 inline constexpr std::size_t k_crash_size = std::size_t{4} << 20;
-inline constexpr std::size_t k_segment_size = k_crash_offset + k_crash_size;
+inline constexpr std::size_t k_keep_offset = k_crash_offset + k_crash_size;
+inline constexpr std::size_t k_keep_rows_offset = k_keep_offset + 4096;
+inline constexpr std::size_t k_keep_log_offset = k_keep_rows_offset + k_max_channels * k_line;
+inline constexpr std::size_t k_keep_half = std::size_t{256} << 20;  // of the log of kept messages
+inline constexpr std::size_t k_segment_size = k_keep_log_offset + 2 * k_keep_half;
 inline constexpr std::size_t k_default_ring = std::size_t{256} << 10;
 inline constexpr std::size_t k_min_ring = std::size_t{4} << 10;
 inline constexpr std::size_t k_max_ring = std::size_t{256} << 20;
@@ -253,7 +258,56 @@ constexpr std::size_t crash_stack_offset(std::size_t thread) {
   return k_crash_stacks_offset + (thread == 0 ? 0 : k_crash_first_stack + (thread - 1) * k_crash_other_stack);
 }
 static_assert(k_crash_offset + sizeof(CrashBlock) <= k_crash_maps_offset);
-static_assert(crash_stack_offset(k_crash_threads) <= k_segment_size);
+static_assert(crash_stack_offset(k_crash_threads) <= k_keep_offset);
+
+// ---- what is kept of a mailbox: what a successor needs to go on ------------------------------------------------------
+//
+// Untouched, and so without cost, but in a muproc whose mailbox is kept across restarts. Its owner writes it while it
+// lives; when it is dead the broker and the successor read it. What stands there after each store is in shm/keep.hpp.
+//
+// In a kept mailbox a channel's *position* (k_positions_offset) moves when a message was handled or is in the log, and not
+// when it was read: that one store ends a message's handling.
+
+struct KeepHeader {
+  AtomicU64 is_whole;    // [SYNC keep.whole] 1: what a predecessor has left is here, all of it
+  AtomicU64 generation;  // [SYNC keep.generation] which half of the log counts (generation & 1), and its entries' marks
+};
+
+/// One for each channel into a kept mailbox.
+struct KeepRow {
+  // Whose row this is, a channel's secret; stored after the rest. Another one: nothing of that channel was read yet.
+  alignas(k_line) AtomicU64 secret;
+  AtomicU64 in_hand;        // the end of the record that is being handled; it is not any more when the position is there
+  AtomicU64 in_hand_type;   // of that record, stored before
+  AtomicU64 in_hand_stamp;
+  // (position + 64) | n: the record at that position was in the hands of n that died.
+  AtomicU64 again;
+  AtomicU64 large;          // (position + 64) | ticket: the large message that was read last
+  // What Cursor::released is to be when all that was handled is given back. A bit is toggled when a large message is read.
+  AtomicU64 owed;
+};
+static_assert(sizeof(KeepRow) == k_line);
+
+inline constexpr std::uint64_t k_drained = ~std::uint64_t{0};  // a position: the channel's sender is dead, all is read
+inline constexpr std::uint32_t k_most_redeliveries = 3;
+
+enum class KeptState : std::uint64_t { waiting = 0, in_hand = 1, handled = 2 };
+
+/// Begins an entry of the log, 64-byte aligned; the record's body follows: reference, table and payload.
+struct KeptEntry {
+  AtomicU64 mark;           // [SYNC keep.commit] of generation and place; release, last
+  AtomicU64 state;          // KeptState: one store moves a message on
+  std::uint64_t secret;     // of its channel; 0: it was sent to oneself
+  std::uint64_t end;        // where its record ends in that channel
+  std::uint64_t speaker;    // Pid
+  std::uint64_t type_id;
+  std::uint64_t timestamp;
+  std::uint32_t words;
+  std::uint8_t kind;        // RecordKind
+  std::uint8_t flags;
+  std::uint16_t again;      // so many died with it in their hands
+};
+static_assert(sizeof(KeptEntry) == k_line);
 
 // ---- records in a ring -----------------------------------------------------------------------------------------------
 
@@ -335,6 +389,9 @@ struct SlotLive {
   AtomicU32 ring_size;  // of channels into this muproc, bytes
   // The incarnation that still lives here but takes no new messages, answers aside; or 0. Release, before `pid` is cleared.
   AtomicU64 draining;
+  // [SYNC directory.kept] The incarnation that has ended, and whose mailbox takes messages for its successor; or 0. Release,
+  // before `pid` is cleared; cleared after `pid` is the successor's.
+  AtomicU64 kept;
 };
 
 enum class SlotState : std::uint32_t { free = 0, starting, running, stopping, backing_off, stopped, failed, draining };

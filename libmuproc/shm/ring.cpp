@@ -49,10 +49,10 @@ RingReader::Look RingReader::look_behind(RecordHeader& header) {
   return look(header);
 }
 
-bool RingReader::publish() {
-  if (published_ == position_) return false;
-  published_ = position_;
-  consumed_->store(position_, std::memory_order_release);  // [SYNC ring.consumed]
+bool RingReader::publish_to(std::uint64_t position) {
+  if (published_ == position) return false;
+  published_ = position;
+  consumed_->store(position, std::memory_order_release);  // [SYNC ring.consumed]
   return true;
 }
 

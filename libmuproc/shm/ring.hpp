@@ -106,6 +106,8 @@ class RingWriter {
   std::size_t size() const { return size_; }
   /// For a look at what was written from that position on.
   RingReader observer(std::uint64_t position) const;
+  /// From now on that is the reader's cursor: another reader goes on where the former had got to.
+  void follow(const AtomicU64* consumed) { consumed_ = consumed; }
   /// Bytes between the last cursor seen and the position: what may still be unread.
   std::uint64_t unread();
 
@@ -133,7 +135,15 @@ class RingReader {
 
   RingReader() = default;
   RingReader(const std::byte* base, std::size_t size, std::uint64_t secret, AtomicU64* consumed)
-      : base_(base), size_(size), secret_(secret), consumed_(consumed), expected_mark_(record_mark(secret, 0)) {}
+      : base_(base), size_(size), secret_(secret), consumed_(consumed), publish_every_(size / 8), expected_mark_(record_mark(secret, 0)) {}
+  /// One that goes on at `position`, and gives room back only by `publish_to`.
+  static RingReader keeper(const std::byte* base, std::size_t size, std::uint64_t secret, AtomicU64* consumed, std::uint64_t position) {
+    RingReader reader(base, size, secret, consumed);
+    reader.move_by(position);
+    reader.published_ = position;
+    reader.publish_every_ = ~std::uint64_t{0};
+    return reader;
+  }
   /// One that only looks, from `position` on, a multiple of k_line: it steps with `pass`, and publishes nothing.
   static RingReader observer(const std::byte* base, std::size_t size, std::uint64_t secret, std::uint64_t position) {
     RingReader reader(base, size, secret, nullptr);
@@ -169,10 +179,15 @@ class RingReader {
   /// Leaves the record that `look` found. True when the cursor was published (every eighth of the ring).
   bool advance(const RecordHeader& header) {
     move_by(record_size(header.words));
-    return position_ - published_ >= size_ / 8 && publish();
+    return position_ - published_ >= publish_every_ && publish_to(position_);
   }
   /// Makes everything before the position available to the writer. True when that is news.
-  bool publish();
+  bool publish() { return publish_to(position_); }
+  /// The same of everything before an earlier position.
+  bool publish_to(std::uint64_t position);
+  std::uint64_t published() const { return published_; }
+  /// The record at a position that is not published.
+  const std::byte* record_at(std::uint64_t position) const { return base_ + (position & (size_ - 1)); }
 
   std::uint64_t position() const { return position_; }
   std::size_t size() const { return size_; }
@@ -200,6 +215,7 @@ class RingReader {
   AtomicU64* consumed_ = nullptr;
   std::uint64_t position_ = 0;
   std::uint64_t published_ = 0;
+  std::uint64_t publish_every_ = 0;  // bytes
   std::uint64_t expected_mark_ = 0;
 };
 

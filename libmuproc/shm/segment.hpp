@@ -20,6 +20,8 @@ class OwnSegment {
   StatusBlock& status() const { return *map_.at<StatusBlock>(k_status_offset); }
   Cursor& cursor(std::uint32_t index) const { return map_.at<Cursor>(k_cursors_offset)[index]; }
   AtomicU64& position(std::uint32_t index) const { return map_.at<AtomicU64>(k_positions_offset)[index]; }
+  KeepRow& keep_row(std::uint32_t index) const { return map_.at<KeepRow>(k_keep_rows_offset)[index]; }
+  KeepHeader& keep_header() const { return *map_.at<KeepHeader>(k_keep_offset); }
   std::byte* at(std::size_t offset) const { return map_.data() + offset; }
   std::byte* arena() const { return map_.data() + k_arena_offset; }
 
@@ -36,6 +38,8 @@ class PeerSegment {
   const StatusBlock& status() const { return *map_.at<StatusBlock>(k_status_offset); }
   const Cursor& cursor(std::uint32_t index) const { return map_.at<Cursor>(k_cursors_offset)[index]; }
   const AtomicU64& position(std::uint32_t index) const { return map_.at<AtomicU64>(k_positions_offset)[index]; }
+  const KeepRow& keep_row(std::uint32_t index) const { return map_.at<KeepRow>(k_keep_rows_offset)[index]; }
+  const KeepHeader& keep_header() const { return *map_.at<KeepHeader>(k_keep_offset); }
   const std::byte* at(std::size_t offset) const { return map_.data() + offset; }
 
  private:

@@ -130,6 +130,8 @@ struct Child {
   spares @34 :UInt32;
   log @35 :LogSettings;      # absent: the system's
   sandbox @36 :Sandbox;      # absent: none
+  keepsMailbox @37 :Bool;    # across restarts
+  redelivers @38 :Bool;      # what was in hand at a death, if its mailbox is kept
 }
 
 struct Sandbox {
@@ -308,6 +310,7 @@ struct FromBroker {
     group @18 :G.GroupNews;            # the reply to a group's monitor, and the notices that it brings
     deadLetters @19 :DeadLetters;
     drain @20 :Void;                   # say when nothing waits any more
+    channelMoved @21 :ChannelMoved;    # fds: the successor's segment, its eventfd
   }
 }
 
@@ -356,6 +359,16 @@ struct Kit {
   limits @15 :Limits;        # of an exec child: a filter that is narrower than the one with which it began
   logLevel @16 :UInt8;       # muproc::LogLevel
   stderrInode @17 :UInt64;   # of the pipe that the logger reads; 0: standard error is not captured
+  keepsMailbox @18 :Bool;
+  hasPredecessor @19 :Bool;  # whose mailbox it takes over before its `hello`. fds: a fourth, the predecessor's segment
+  inherited @20 :List(Inherited);
+  redelivers @21 :Bool;      # what was in the predecessor's hand
+}
+
+struct Inherited {
+  # A channel into the predecessor. Its `channelOpened` comes before `go`.
+  cursor @0 :UInt32;
+  secret @1 :UInt64;
 }
 
 struct Channel {
@@ -394,6 +407,14 @@ struct PeerDown {
   reason @1 :M.Reason;
   hasCounted @2 :Bool;       # there was a channel to it, and
   counted @3 :UInt64;        # what was sent before that position the broker has counted, if it was not read
+  isKept @4 :Bool;           # its mailbox is: a channel to it stays, for its successor
+}
+
+struct ChannelMoved {
+  # Of the receiver of a message: its successor reads the channel from now on, where it had got to.
+  from @0 :UInt64;           # the one that has ended
+  to @1 :UInt64;
+  cursor @2 :UInt32;
 }
 
 struct DeadLetters {
@@ -450,6 +471,11 @@ struct Node {
   spares @23 :UInt32;        # children that are to wait for its end, cloned in advance
   sparesReady @24 :UInt32;   # and so many do
   sandbox @25 :Text;         # "strict, writes below /var/lib/x"; "": none
+  keepsMailbox @26 :Bool;
+  inHand @27 :Text;          # "drop", "redeliver"
+  keptMessages @28 :UInt64;  # that were waiting when a successor took over, of all restarts
+  redelivered @29 :UInt64;   # times that a message in hand at a death was put back
+  droppedInHand @30 :UInt64;
 }
 
 struct Changes {
@@ -539,6 +565,7 @@ struct CrashInHand {
   senderName @1 :Text;           # "": it has gone
   typeId @2 :UInt64;
   ageNs @3 :Int64;
+  fate @4 :Text;                 # what becomes of it, where the mailbox is kept; else ""
 }
 
 struct FromLogger {

@@ -16,6 +16,7 @@ std::string_view drop_word(std::uint32_t drop) {
     case Drop::unread: return "unread";
     case Drop::draining: return "draining";
     case Drop::late_reply: return "late_reply";
+    case Drop::in_hand: return "in_hand";
   }
   return "?";
 }
@@ -29,6 +30,7 @@ std::string_view drop_text(std::uint32_t drop) {
     case Drop::unread: return "unread when its receiver ended";
     case Drop::draining: return "sent to one that is being drained";
     case Drop::late_reply: return "an answer that nobody waited for";
+    case Drop::in_hand: return "in hand when its receiver ended";
   }
   return "?";
 }

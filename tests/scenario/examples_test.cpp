@@ -87,3 +87,12 @@ TEST_CASE("the book of prices calls its watcher back and answers what was pipeli
   CHECK(output.find("nobody has set a price") != std::string::npos);
   nobody_is_left();
 }
+
+TEST_CASE("the ledger crashes again and again and books every deposit but those that it had in hand", "[examples][keep]") {
+  Process broker = launch("ledger/ledger.toml");
+  CHECK(broker.wait() == 0);
+  const std::string output = broker.output();
+  CHECK(output.find("2000 deposits were sent: 1992 are booked, 8 were dropped in hand.") != std::string::npos);
+  CHECK(all_matches(output, R"(in its hand was "(deposit)" from teller-[12])").size() == 8);
+  nobody_is_left();
+}

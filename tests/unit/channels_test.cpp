@@ -128,3 +128,31 @@ TEST_CASE("those who have an extent are told when it is dropped", "[broker][exte
   CHECK(extents.give(a, id, b) == -1);
   CHECK(extents.add(a, memfd()) == 2);  // an id is not used again
 }
+
+TEST_CASE("the channels into one whose mailbox is kept stay when it ends, and are its successor's", "[broker][channels][keep]") {
+  Channels channels;
+  const Pid successor(0, 3, 2);
+  opened(channels, a, c, 0);
+  opened(channels, b, c, 0);
+  const auto ended = channels.end(c, true);
+  CHECK(ended.closed.empty());
+  CHECK(ended.peers == std::set<Pid>{a, b});
+  CHECK(channels.end(a).peers == std::set<Pid>{c});  // its sender may end meanwhile
+  const auto inherited = channels.inherit(c, successor);
+  REQUIRE(inherited.size() == 2);
+  CHECK(inherited[0].sender_is_dead);
+  CHECK(channels.into(c).empty());
+  CHECK(channels.connects(b, successor));
+  CHECK_THAT(channels.why_not_ring(b, place(0), ring), Contains("overlaps"));
+  CHECK(channels.drained(successor, inherited[0].cursor));
+  CHECK_FALSE(channels.is_read(a));
+}
+
+TEST_CASE("the channels into one whose mailbox was kept are gone when it gets no successor", "[broker][channels][keep]") {
+  Channels channels;
+  opened(channels, a, c, 0);
+  channels.end(c, true);
+  CHECK(channels.end_into(c).size() == 1);
+  CHECK_FALSE(channels.is_read(a));
+  CHECK(channels.why_not_ring(a, place(0), ring).empty());
+}

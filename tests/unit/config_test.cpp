@@ -102,7 +102,7 @@ restart  = "transient"
 stop     = "10s"
 ready    = { on = "call", timeout = "2m" }
 backoff  = { initial = "100ms", max = "10s", factor = 1.5, jitter = 0, reset_after = "1h" }
-mailbox  = { ring = "1MiB", max_message = "1GB", stash = "8MiB", on_restart = "discard", in_hand = "drop" }
+mailbox  = { ring = "1MiB", max_message = "1GB", stash = "8MiB", on_restart = "keep", in_hand = "redeliver" }
 limits   = { memory = "512MiB", files = 1024, cpus = [0, 3], nice = -5, core = "unlimited", oom_score_adj = 500, processes = 50, stack = "16MiB", locked_memory = "unlimited", file_size = "1GiB", cpu_time = "1h", realtime_priority = 7 }
 umask    = "027"
 trap_exits = true
@@ -128,7 +128,7 @@ trust    = false
   CHECK(x.ready_on == ReadyOn::call);
   CHECK(x.ready_timeout == 120s);
   CHECK(x.backoff == Backoff{100ms, 10s, 1.5, 0, 1h});
-  CHECK(x.mailbox == MailboxSizes{Bytes::mib(1), Bytes{1'000'000'000}, Bytes::mib(8)});
+  CHECK(x.mailbox == MailboxSizes{Bytes::mib(1), Bytes{1'000'000'000}, Bytes::mib(8), OnRestart::keep, InHand::redeliver});
   CHECK(x.limits.memory == Bytes::mib(512));
   CHECK(x.limits.files == 1024u);
   CHECK(x.limits.cpus == std::vector<unsigned>{0, 3});
@@ -439,13 +439,6 @@ TEST_CASE("a significant child is not permanent, and its supervisor looks at sig
         "6:1: error: \"x\" cannot be significant: it is permanent, so it never ends for good\n");
   CHECK(messages(with_muproc("exec = [\"x\"]\nsignificant = true\nrestart = \"transient\"")) ==
         "6:1: error: \"x\" cannot be significant: its supervisor's auto_shutdown is \"never\"\n");
-}
-
-TEST_CASE("what this version does not support is said to be unsupported, not unknown, and never ignored", "[config]") {
-  CHECK(messages_about("mailbox = { on_restart = \"keep\" }") ==
-        "6:26: error: \"mailbox.on_restart\" = \"keep\" is not supported by this version; only \"discard\" is");
-  CHECK(messages_about("mailbox = { in_hand = \"redeliver\" }") ==
-        "6:23: error: \"mailbox.in_hand\" = \"redeliver\" is not supported by this version; only \"drop\" is");
 }
 
 TEST_CASE("a sandbox is a mode, or a table that is strict unless it says otherwise", "[config][sandbox]") {

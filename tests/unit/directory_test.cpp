@@ -301,3 +301,25 @@ TEST_CASE("a port is never seen with another port's name", "[shm][directory]") {
   broker.join();
   CHECK(wrong == 0);
 }
+
+TEST_CASE("one that has ended is found where its mailbox is kept, until its successor is, or there will be none", "[shm][directory][keep]") {
+  Directory directory = fresh();
+  const DirectoryView view(directory.memfd());
+  const Pid first(0, 5, 1), second(0, 5, 2);
+  is_born(directory, "ledger", first);
+  CHECK_FALSE(view.find_kept("ledger"));
+  directory.keep(first);
+  directory.describe(5, described("ledger", {}));
+  CHECK_FALSE(view.find("ledger"));
+  CHECK_FALSE(view.alive(first));
+  CHECK(view.kept(first));
+  CHECK(view.find_kept("ledger") == first);
+  is_born(directory, "ledger", second);
+  CHECK(view.find("ledger") == second);
+  CHECK_FALSE(view.kept(first));
+  CHECK_FALSE(view.find_kept("ledger"));
+  directory.keep(second);
+  directory.forget_kept(5);
+  CHECK_FALSE(view.find_kept("ledger"));
+  CHECK_FALSE(view.kept(second));
+}

@@ -676,3 +676,29 @@ TEST_CASE("events that cannot be have no effect", "[policy]") {
   CHECK(s.crashes(9) == nothing);
   CHECK(s.policy.phase() == Phase::up);
 }
+
+TEST_CASE("before it hears of an end, a policy tells whether the child may come back, and afterwards whether it will", "[policy][keep]") {
+  Stage s(one_for_all, {1, 5s}, {a_permanent, a_transient, a_temporary});
+  s.up();
+  CHECK(s.policy.may_bring_back(0, ExitClass::normal));
+  CHECK(s.policy.may_bring_back(1, ExitClass::abnormal));
+  CHECK_FALSE(s.policy.may_bring_back(1, ExitClass::normal));
+  CHECK_FALSE(s.policy.may_bring_back(2, ExitClass::abnormal));
+  CHECK_FALSE(s.policy.may_bring_back(7, ExitClass::abnormal));
+  CHECK(s.crashes(0) == "stop 2");  // its group goes down with it
+  CHECK(s.policy.is_to_run(0));
+  CHECK(s.policy.may_bring_back(1, ExitClass::shutdown));
+  CHECK_FALSE(s.policy.may_bring_back(2, ExitClass::shutdown));
+  s.gone(2);
+  s.gone(1);
+  CHECK(s.policy.is_to_run(1));
+  CHECK_FALSE(s.policy.is_to_run(2));
+  s.ready(0);
+  s.ready(1);
+  s.terminate_child(1);
+  CHECK_FALSE(s.policy.may_bring_back(1, ExitClass::shutdown));
+  s.gone(1);
+  CHECK_FALSE(s.policy.is_to_run(1));
+  s.crashes(0);  // one too many
+  CHECK_FALSE(s.policy.is_to_run(0));
+}

@@ -56,18 +56,24 @@ TEST_CASE("the layout is what docs/shm-layout.md says", "[shm][layout]") {
   STATIC_REQUIRE(offsetof(StatusBlock, asleep) == 0 && offsetof(StatusBlock, activity) == 128 &&
                  offsetof(StatusBlock, in_hand) == 152 && offsetof(StatusBlock, messages_sent) == 384 &&
                  offsetof(StatusBlock, messages_received) == 512 && offsetof(StatusBlock, dead_letters) == 576 && sizeof(StatusBlock) == 3200);
-  STATIC_REQUIRE(k_shareable<DeadLetterBox> && offsetof(DeadLetterBox, number) == 56 && offsetof(DeadLetterBox, targets) == 64 &&
-                 offsetof(DeadLetterBox, last) == 576 && sizeof(DeadLetter) == 168 && offsetof(DeadLetterInfo, drop) == 32 &&
+  STATIC_REQUIRE(k_shareable<DeadLetterBox> && offsetof(DeadLetterBox, number) == 64 && offsetof(DeadLetterBox, targets) == 72 &&
+                 offsetof(DeadLetterBox, last) == 584 && sizeof(DeadLetter) == 168 && offsetof(DeadLetterInfo, drop) == 32 &&
                  offsetof(DeadLetterInfo, name) == 40 && offsetof(DeadLetterInfo, text) == 88);
   STATIC_REQUIRE(offsetof(DirectoryHeader, system) == 24 && offsetof(DirectoryHeader, broker_os_pid) == 88 &&
                  offsetof(DirectoryHeader, slots_used) == 120 && offsetof(DirectoryHeader, births) == 192 &&
                  offsetof(DirectoryHeader, virtual_ns) == 256 && sizeof(DirectoryHeader) == 320);
-  STATIC_REQUIRE(offsetof(SlotLive, lane) == 8 && offsetof(SlotLive, name_hash) == 16 && offsetof(SlotLive, ring_size) == 24 && offsetof(SlotLive, draining) == 32 &&
+  STATIC_REQUIRE(offsetof(SlotLive, lane) == 8 && offsetof(SlotLive, name_hash) == 16 && offsetof(SlotLive, ring_size) == 24 && offsetof(SlotLive, draining) == 32 && offsetof(SlotLive, kept) == 40 &&
                  sizeof(SlotLive) == 64);
   STATIC_REQUIRE(sizeof(SlotInfo) == 240 && sizeof(Slot) == 488 && sizeof(PortEntry) == 80 && sizeof(ChannelRow) == 40);
 
   STATIC_REQUIRE(k_status_offset == 4096 && k_cursors_offset == 8192 && k_positions_offset == 532480 && k_rings_offset == 565248 &&
-                 k_arena_offset == 565248 + (std::size_t{1} << 30) && k_crash_offset == k_arena_offset + (64 << 20) && k_segment_size == k_crash_offset + (4 << 20));
+                 k_arena_offset == 565248 + (std::size_t{1} << 30) && k_crash_offset == k_arena_offset + (64 << 20) && k_keep_offset == k_crash_offset + (4 << 20) &&
+                 k_keep_rows_offset == k_keep_offset + 4096 && k_keep_log_offset == k_keep_rows_offset + 262144 && k_segment_size == k_keep_log_offset + (512 << 20));
+  STATIC_REQUIRE(k_shareable<KeepHeader> && k_shareable<KeepRow> && k_shareable<KeptEntry> && offsetof(KeepHeader, generation) == 8 &&
+                 offsetof(KeepRow, in_hand) == 8 && offsetof(KeepRow, again) == 32 && offsetof(KeepRow, large) == 40 && offsetof(KeepRow, owed) == 48 &&
+                 offsetof(KeptEntry, state) == 8 && offsetof(KeptEntry, secret) == 16 && offsetof(KeptEntry, end) == 24 && offsetof(KeptEntry, speaker) == 32 &&
+                 offsetof(KeptEntry, type_id) == 40 && offsetof(KeptEntry, timestamp) == 48 && offsetof(KeptEntry, words) == 56 && offsetof(KeptEntry, kind) == 60 &&
+                 offsetof(KeptEntry, flags) == 61 && offsetof(KeptEntry, again) == 62);
   STATIC_REQUIRE(k_shareable<CrashBlock> && offsetof(CrashBlock, threads) == 4 && offsetof(CrashBlock, signal) == 8 &&
                  offsetof(CrashBlock, address) == 16 && offsetof(CrashBlock, maps_bytes) == 32 && offsetof(CrashBlock, exception_type) == 48 &&
                  offsetof(CrashBlock, exception_what) == 304 && offsetof(CrashBlock, module) == 1328 && offsetof(CrashBlock, thread) == 5424 &&

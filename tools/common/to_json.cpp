@@ -133,6 +133,13 @@ void write_node(JsonWriter& json, const Nodes& nodes, Node node) {
   json.field("state", wire::state_word(node));
   write_text(json, "parent", node.getParent());
   json.field("restarts", node.getRestarts());
+  json.key("kept");
+  if (node.getKeepsMailbox()) {
+    json.begin_object().field("in_hand", wire::view(node.getInHand())).field("messages", node.getKeptMessages());
+    json.field("dropped_in_hand", node.getDroppedInHand()).field("redelivered", node.getRedelivered()).end_object();
+  } else {
+    json.value(nullptr);
+  }
   const auto up_for = uptime(node);
   json.field("uptime_seconds", up_for ? std::optional(seconds(*up_for)) : std::nullopt);
   write_text(json, "last_exit", node.getLastExit());

@@ -77,6 +77,9 @@ std::string sheet_of(const Nodes& nodes, const Node& node) {
   sheet.add("says", printable(wire::view(node.getSaidStatus())));
   if (const auto up_for = uptime(node)) sheet.add("up for", short_duration(*up_for));
   sheet.add("restarts", fmt::format("{}", node.getRestarts()));
+  if (node.getKeepsMailbox())
+    sheet.add("kept", fmt::format("{} messages over all restarts; of those in hand at a death {} dropped, {} delivered again",
+                                  node.getKeptMessages(), node.getDroppedInHand(), node.getRedelivered()));
   sheet.add("last exit", printable(wire::view(node.getLastExit())));
   sheet.add("ports", ports(node));
   sheet.add("links", peers(nodes, node.getLinks()));
