@@ -237,14 +237,6 @@ TEST_CASE("a default that the page shows is what a config without the key has", 
   CHECK(checked > 20);
 }
 
-TEST_CASE("keys that are not supported yet are named as such on the page", "[config][docs]") {
-  const std::string page = read_page("config.md");
-  const auto section = page.find("## Not supported yet");
-  REQUIRE(section != page.npos);
-  for (const KnownKey& key : known_keys())
-    if (!key.is_supported) CHECK(page.find('`' + std::string(key.name), section) != page.npos);
-}
-
 TEST_CASE("the editors' schema has the same keys, defaults and examples as the page", "[config][docs][schema]") {
   Schema schema;
   Keys keys{"file.include"};
