@@ -14,7 +14,7 @@ target_include_directories(bench_parts PUBLIC "${CMAKE_CURRENT_SOURCE_DIR}")
 target_include_directories(bench_parts SYSTEM PUBLIC "${CAPNPC_OUTPUT_DIR}")
 target_link_libraries(bench_parts PUBLIC CapnProto::capnp-json CapnProto::capnp)
 
-add_executable(mubench bench/births.cpp bench/calls.cpp bench/clones.cpp bench/floor.cpp bench/growth.cpp bench/large.cpp bench/live.cpp bench/memory.cpp bench/mubench.cpp
+add_executable(mubench bench/bare_ring.cpp bench/births.cpp bench/calls.cpp bench/clones.cpp bench/floor.cpp bench/growth.cpp bench/large.cpp bench/live.cpp bench/memory.cpp bench/mubench.cpp
                        bench/peers.cpp bench/restart.cpp bench/restart_rate.cpp bench/rtt.cpp bench/sleepers.cpp bench/streams.cpp
                        bench/trees.cpp)
 muproc_test_target(mubench)

@@ -1,7 +1,8 @@
-// Messages as fast as they go: stream/bytes, stream/typed, stream/mumsg from one to one; fanin/N from N that share a core to
+// Messages as fast as they go: stream/bytes, stream/typed, stream/mumsg from one to one, beside a bare ring; fanin/N from N that share a core to
 // one on another; fanout/N from one to N that share another core.
 #include <vector>
 
+#include "bench/bare_ring.hpp"
 #include "bench/traffic.hpp"
 
 namespace muproc::bench {
@@ -81,6 +82,19 @@ Row fan_in(Live& live, std::string name, int senders, std::vector<Bar> bars = {}
           .bars = std::move(bars)};
 }
 
+/// One to one, in turn with the plainest ring.
+template <class Kind>
+Row stream(Live& live, std::string name, std::vector<Bar> bars = {}) {
+  Row row = fan_in<Kind>(live, std::move(name), 1, std::move(bars));
+  row.beside = "a bare ring";
+  row.round = [&live, round = std::move(row.round)] {
+    Round both = round();
+    both.beside = measure_bare_ring(live.cores());
+    return both;
+  };
+  return row;
+}
+
 Row fan_out(Live& live, int receivers) {
   return {.name = "fanout/" + std::to_string(receivers),
           .unit = "msg/s",
@@ -92,9 +106,9 @@ Row fan_out(Live& live, int receivers) {
 Row fan_in(Live& live, std::string name, int senders, Bytes ring) { return fan_in<Typed56>(live, std::move(name), senders, {}, ring); }
 
 void add_streams(Rows& rows, Live& live) {
-  rows.push_back(fan_in<Bytes64>(live, "stream/bytes", 1, {at_least(35e6)}));
-  rows.push_back(fan_in<Typed56>(live, "stream/typed", 1, {at_least(15e6), at_least(10, "peer/zeromq/stream")}));
-  rows.push_back(fan_in<Mumsg2>(live, "stream/mumsg", 1));
+  rows.push_back(stream<Bytes64>(live, "stream/bytes", {at_least(35e6)}));
+  rows.push_back(stream<Typed56>(live, "stream/typed", {at_least(15e6), at_least(10, "peer/zeromq/stream")}));
+  rows.push_back(stream<Mumsg2>(live, "stream/mumsg"));
   rows.push_back(fan_in<Typed56>(live, "fanin/2", 2, {at_least(10e6)}));
   rows.push_back(fan_in<Typed56>(live, "fanin/8", 8));
   rows.push_back(fan_in<Typed56>(live, "fanin/64", 64, {at_least(5e6)}));
