@@ -35,46 +35,74 @@ bool FrameSocket::send(capnp::MessageBuilder& message, std::initializer_list<int
   std::memcpy(frame.bytes.begin(), &header, sizeof header);
   kj::ArrayOutputStream out(frame.bytes.slice(sizeof header, frame.bytes.size()));
   capnp::writeMessage(out, message);
-  for (int fd : fds) frame.fds.push_back(sys::duplicate(fd));
-  waiting_bytes_ += frame.bytes.size();
+  std::size_t to_keep = fds.size();
+  if (outgoing_.empty()) {
+    switch (write(frame, fds.begin(), fds.size())) {
+      case Written::whole:
+      case Written::peer_gone: return true;
+      case Written::some: to_keep = 0; break;  // they went with the first byte
+      case Written::nothing: break;
+    }
+  }
+  for (std::size_t i = 0; i < to_keep; ++i) frame.fds.push_back(sys::duplicate(fds.begin()[i]));
+  waiting_bytes_ += frame.bytes.size() - frame.written;
   waiting_cost_ += frame.cost();
   outgoing_.push_back(std::move(frame));
-  return flush();
+  return false;
 }
 
-bool FrameSocket::flush() {
-  while (!outgoing_.empty()) {
-    Outgoing& frame = outgoing_.front();
+/// As much of it as the socket takes.
+FrameSocket::Written FrameSocket::write(Outgoing& frame, const int* fds, std::size_t count) {
+  while (frame.written < frame.bytes.size()) {
     iovec data{frame.bytes.begin() + frame.written, frame.bytes.size() - frame.written};
     msghdr header{};
     header.msg_iov = &data;
     header.msg_iovlen = 1;
     alignas(cmsghdr) char control[CMSG_SPACE(k_max_fds * sizeof(int))];
-    if (frame.written == 0 && !frame.fds.empty()) {
+    if (frame.written == 0 && count > 0) {
       header.msg_control = control;
-      header.msg_controllen = CMSG_SPACE(frame.fds.size() * sizeof(int));
+      header.msg_controllen = CMSG_SPACE(count * sizeof(int));
       cmsghdr* message = CMSG_FIRSTHDR(&header);
       message->cmsg_level = SOL_SOCKET;
       message->cmsg_type = SCM_RIGHTS;
-      message->cmsg_len = CMSG_LEN(frame.fds.size() * sizeof(int));
-      int* to = reinterpret_cast<int*>(CMSG_DATA(message));
-      for (const auto& fd : frame.fds) *to++ = fd.get();
+      message->cmsg_len = CMSG_LEN(count * sizeof(int));
+      std::memcpy(CMSG_DATA(message), fds, count * sizeof(int));
     }
     const ssize_t written = ::sendmsg(socket_.get(), &header, MSG_NOSIGNAL);
-    if (written < 0) {
-      if (errno == EINTR) continue;
-      if (errno == EAGAIN || errno == EWOULDBLOCK) return false;
-      outgoing_.clear();  // the peer has gone; what ends its process says so
-      waiting_bytes_ = waiting_cost_ = 0;
-      return true;
+    if (written >= 0) {
+      frame.written += static_cast<std::size_t>(written);
+    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      return frame.written > 0 ? Written::some : Written::nothing;
+    } else if (errno != EINTR) {
+      drop_all();  // the peer has gone; what ends its process says so
+      return Written::peer_gone;
     }
-    frame.written += static_cast<std::size_t>(written);
-    waiting_bytes_ -= static_cast<std::size_t>(written);
-    if (frame.written == frame.bytes.size()) {
-      waiting_cost_ -= frame.cost();
-      outgoing_.pop_front();
-      ++frames_written_;
+  }
+  ++frames_written_;
+  return Written::whole;
+}
+
+void FrameSocket::drop_all() {
+  outgoing_.clear();
+  waiting_bytes_ = waiting_cost_ = 0;
+}
+
+bool FrameSocket::flush() {
+  while (!outgoing_.empty()) {
+    Outgoing& frame = outgoing_.front();
+    std::vector<int> fds;
+    if (frame.written == 0)
+      for (const auto& fd : frame.fds) fds.push_back(fd.get());
+    const std::size_t before = frame.written;
+    switch (write(frame, fds.data(), fds.size())) {
+      case Written::peer_gone: return true;
+      case Written::some:
+      case Written::nothing: waiting_bytes_ -= frame.written - before; return false;
+      case Written::whole: break;
     }
+    waiting_bytes_ -= frame.written - before;
+    waiting_cost_ -= frame.cost();
+    outgoing_.pop_front();
   }
   return true;
 }
@@ -118,6 +146,7 @@ bool FrameSocket::read_some() {
       sender_os_pid_ = credentials.pid;
     }
   }
+  lost_fds_ = lost_fds_ || (header.msg_flags & MSG_CTRUNC) != 0;
   if (incoming_fds_.size() > 4 * k_max_fds) throw FrameError("a peer sent more descriptors than its frames announce");
   return true;
 }
@@ -133,7 +162,11 @@ std::optional<Frame> FrameSocket::take() {
     incoming_.reserve(taken_ + sizeof header + body);
     return std::nullopt;
   }
-  if (incoming_fds_.size() < header.fds) throw FrameError("a control message without its descriptors");
+  if (incoming_fds_.size() < header.fds)
+    throw FrameError(
+        lost_fds_
+            ? "a control message came with descriptors, and this process has no room for them: too many open files"
+            : "a control message without its descriptors");
   auto words = kj::heapArray<capnp::word>(header.words);
   std::memcpy(words.begin(), incoming_.data() + taken_ + sizeof header, body);
   taken_ += sizeof header + body;

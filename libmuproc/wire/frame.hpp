@@ -73,9 +73,10 @@ class FrameSocket {
   explicit operator bool() const { return static_cast<bool>(socket_); }
   void close() { socket_.reset(); }
 
-  /// Queues a frame and writes what the socket takes. True when nothing is left to write; else call `flush` when it is
-  /// writable. `fds` are duplicated by the kernel: the caller keeps its own. After the peer has gone everything is
-  /// dropped silently: the end of its process is known otherwise.
+  /// Writes a frame, or queues what the socket does not take. True when nothing is left to write; else call `flush` when it
+  /// is writable. The caller keeps its `fds`: they are duplicated where the frame has to wait, and only there, so that who
+  /// has no descriptor left can still speak. When one is needed and cannot be had, it throws, and nothing of the frame was
+  /// written. After the peer has gone everything is dropped silently: the end of its process is known otherwise.
   bool send(capnp::MessageBuilder& message, std::initializer_list<int> fds = {});
   bool flush();
   /// Frames that have been handed to the kernel whole, ever.
@@ -101,6 +102,9 @@ class FrameSocket {
     std::vector<sys::UniqueFd> fds;
     std::size_t cost() const;
   };
+  enum class Written { whole, some, nothing, peer_gone };
+  Written write(Outgoing& frame, const int* fds, std::size_t count);
+  void drop_all();
   bool read_some();
   std::optional<Frame> take();
 
@@ -114,6 +118,7 @@ class FrameSocket {
   std::size_t taken_ = 0;
   std::deque<sys::UniqueFd> incoming_fds_;
   bool closed_ = false;
+  bool lost_fds_ = false;  // there was no room for descriptors that came
   int sender_os_pid_ = 0;
 };
 
