@@ -161,7 +161,17 @@ void Control::refuse_without_control(const Muproc* asker) {
 
 void Control::reply(ConnectionId to, Message& message, std::initializer_list<int> fds) {
   if (message->asReader().getId() == 0) return;
-  if (const auto found = connections_.find(to); found != connections_.end()) found->second->send(message, fds);
+  const auto found = connections_.find(to);
+  if (found == connections_.end()) return;
+  try {
+    found->second->send(message, fds);
+  } catch (const wire::FrameError& too_large) {
+    Message instead(message->asReader().getId());
+    auto error = instead->initError();
+    error.setKind(ErrorKind::LIMIT);
+    error.setText(wire::pointer(std::string("the answer cannot be sent: ") + too_large.what()));
+    found->second->send(instead);
+  }
 }
 
 void Control::ok(Connection& to, Id id) {

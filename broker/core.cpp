@@ -27,7 +27,7 @@ void Core::show(SlotIndex slot) {
 
 void Core::vacate(SlotIndex slot, const Reason& last_exit, shm::SlotState state) {
   SlotRecord& record = table.record(slot);
-  record.last_exit = to_string(last_exit);
+  record.last_exit = in_words(last_exit);
   record.state = state;
   if (!record.is_kept) table.release(slot);
   show(slot);
@@ -67,27 +67,75 @@ void Core::send_group_change(const std::string& group, const Groups::Change& cha
   }
 }
 
+namespace {
+
+constexpr std::size_t k_told_of_a_text = 4096;
+
+/// Of one that is too large for a frame: what it was without its value, with the beginning of its texts.
+Reason shortened(const Reason& reason) {
+  const std::string what = reason.what().substr(0, k_told_of_a_text);
+  switch (reason.kind()) {
+    case Reason::Kind::exit: return Reason::exit("a reason that is too large to be told");
+    case Reason::Kind::exception: return Reason::exception(reason.name().substr(0, k_told_of_a_text), what);
+    case Reason::Kind::linked: return Reason::linked(reason.name(), reason.pid(), shortened(*reason.cause()));
+    case Reason::Kind::start_failed:
+      return reason.cause() ? Reason::start_failed(shortened(*reason.cause())) : Reason::start_failed(what);
+    case Reason::Kind::corrupt_message: return Reason::corrupt_message(what);
+    case Reason::Kind::normal:
+    case Reason::Kind::killed:
+    case Reason::Kind::signal:
+    case Reason::Kind::code:
+    case Reason::Kind::shutdown:
+    case Reason::Kind::watchdog:
+    case Reason::Kind::out_of_memory:
+    case Reason::Kind::broker_lost:
+    case Reason::Kind::noproc: return reason;
+  }
+  return reason;
+}
+
+}  // namespace
+
+std::string in_words(const Reason& reason) {
+  std::string words = to_string(reason);
+  if (words.size() > k_told_of_a_text) words.resize(k_told_of_a_text), words += " …";
+  return words;
+}
+
+void send_with_reason(Connection& to, const Reason& reason, const std::function<void(Message&, const Reason&)>& write) {
+  const auto send = [&](const Reason& told) {
+    Message message;
+    write(message, told);
+    to.send(message);
+  };
+  try {
+    send(reason);
+  } catch (const wire::FrameError&) {
+    send(shortened(reason));
+  }
+}
+
 void Core::send_notice(Muproc& to, Pid ended, const std::string& name, const Reason& reason, std::uint64_t ref) {
   if (!to.connection) return;
-  Message message;
-  auto notice = message->initNotice();
-  notice.setPid(ended.bits());
-  notice.setName(wire::pointer(name));
-  wire::write(notice.initReason(), reason);
-  notice.setRef(ref);
-  to.connection->send(message);
+  send_with_reason(*to.connection, reason, [&](Message& message, const Reason& told) {
+    auto notice = message->initNotice();
+    notice.setPid(ended.bits());
+    notice.setName(wire::pointer(name));
+    wire::write(notice.initReason(), told);
+    notice.setRef(ref);
+  });
 }
 
 void Core::send_peer_down(Muproc& to, Pid ended, const Reason& reason, std::optional<std::uint64_t> counted, bool is_kept) {
   if (!to.connection) return;
-  Message message;
-  auto down = message->initPeerDown();
-  down.setPid(ended.bits());
-  wire::write(down.initReason(), reason);
-  down.setHasCounted(counted.has_value());
-  down.setCounted(counted.value_or(0));
-  down.setIsKept(is_kept);
-  to.connection->send(message);
+  send_with_reason(*to.connection, reason, [&](Message& message, const Reason& told) {
+    auto down = message->initPeerDown();
+    down.setPid(ended.bits());
+    wire::write(down.initReason(), told);
+    down.setHasCounted(counted.has_value());
+    down.setCounted(counted.value_or(0));
+    down.setIsKept(is_kept);
+  });
 }
 
 }  // namespace muproc::broker

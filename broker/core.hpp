@@ -96,6 +96,12 @@ struct Core {
   static std::string name_of(const Muproc& muproc) { return muproc.name + " " + to_string(muproc.pid); }
 };
 
+/// Sends what `write` makes of a reason. Reasons are of any size, frames are not: one that does not fit is told in short.
+void send_with_reason(Connection& to, const Reason& reason, const std::function<void(Message&, const Reason&)>& write);
+
+/// As to_string says it, and no longer than people read.
+std::string in_words(const Reason& reason);
+
 /// Copies a text into a fixed array, cut off, with its NUL.
 template <std::size_t N>
 void store_text(char (&to)[N], std::string_view text) {

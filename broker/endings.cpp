@@ -66,13 +66,13 @@ void Endings::stop(Muproc& target, Stop how) {
 
 void Endings::say(Muproc& target, const Reason& reason, Pid sender, Position position) {
   if (!target.connection) return;
-  Message message;
-  auto signal = message->initExitSignal();
-  signal.setSender(sender.bits());
-  wire::write(signal.initReason(), reason);
-  signal.setPosition(position.position);
-  signal.setHasChannel(position.has_channel);
-  target.connection->send(message);
+  send_with_reason(*target.connection, reason, [&](Message& message, const Reason& told) {
+    auto signal = message->initExitSignal();
+    signal.setSender(sender.bits());
+    wire::write(signal.initReason(), told);
+    signal.setPosition(position.position);
+    signal.setHasChannel(position.has_channel);
+  });
 }
 
 void Endings::sentence(Muproc& target, const Reason& reason, Stop how) {

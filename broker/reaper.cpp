@@ -138,8 +138,8 @@ std::shared_ptr<Muproc> Reaper::bury(Muproc& muproc, const Reason& reason) {
   core_.loop.bury(dead);
   core_.vacate(dead->pid.slot(), reason, shm::SlotState::stopped);
   core_.directory.count_death();
-  core_.log.info("{} has ended: {}", Core::name_of(*dead), to_string(reason));
-  core_.tell("death", *dead, "it has ended", to_string(reason));
+  core_.log.info("{} has ended: {}", Core::name_of(*dead), in_words(reason));
+  core_.tell("death", *dead, "it has ended", in_words(reason));
   // In this order: who has heard of the death must not find a channel to the dead that seems to be alive.
   close_channels(*dead, reason);
   tell_peers(*dead, reason);
