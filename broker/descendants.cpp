@@ -204,7 +204,7 @@ void Descendants::clear(Pid dead, int os_pid, const std::string& name, std::shar
   clearings_.push_back(std::move(clearing));
   look();
   for (const auto& waiting : clearings_)
-    if (waiting->dead == dead) waiting->limit = core_.loop.after(k_limit, [this, dead] { give_up(dead); });
+    if (waiting->dead == dead) waiting->limit = core_.loop.patience(k_limit, [this, dead] { give_up(dead); });
 }
 
 void Descendants::look() {

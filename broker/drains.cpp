@@ -43,7 +43,8 @@ void Drains::drain(const std::string& name, std::optional<std::chrono::nanosecon
   drain.waiting.push_back(std::move(done));
   if (!has_messages) return stop(muproc->pid, drain);
   if (!muproc->is_draining) begin(*muproc);
-  if (limit) drain.limit = core_.loop.after(*limit, [this, pid = muproc->pid, limit = *limit] { time_is_up(pid, limit); });
+  if (limit)
+    drain.limit = core_.loop.patience(*limit, [this, pid = muproc->pid, limit = *limit] { time_is_up(pid, limit); });
 }
 
 void Drains::begin(Muproc& muproc) {

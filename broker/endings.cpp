@@ -99,7 +99,7 @@ void Endings::arm(Muproc& target, Stop how) {
   const auto end = sys::monotonic() + how.period();
   if (target.deadline && target.deadline_at <= end) return;
   target.deadline_at = end;
-  target.deadline = core_.loop.after(how.period(), [this, pid = target.pid] {
+  target.deadline = core_.loop.patience(how.period(), [this, pid = target.pid] {
     Muproc* alive = core_.table.find(pid);
     if (!alive || alive->is_dead) return;
     core_.log.warn("{} has not ended in time and is killed; it was to end: {}", Core::name_of(*alive),

@@ -54,7 +54,7 @@ void Launcher::begin(BirthRequest request, int attempts) {
   const Pid pid = born.pid;
   std::shared_ptr<Spare> spare;
   try {
-    born.birth->timeout = core_.loop.after(born.plan->ready_timeout, [this, pid] { late(pid); });
+    born.birth->timeout = core_.loop.patience(born.plan->ready_timeout, [this, pid] { late(pid); });
     if (attempts == 1) spare = spares_.take(slot, *born.plan);
     born.birth->is_from_spare = spare != nullptr;
     born.birth->output = spare ? std::move(spare->output) : logger_.make_pipes();

@@ -27,6 +27,10 @@ struct Watch::State {
 
 namespace {
 
+constexpr auto k_writable_again = 10 * kj::MILLISECONDS;
+// How late a timer is that goes off in a process that was away.
+constexpr auto k_away = 100 * kj::MILLISECONDS;
+
 /// KJ's exceptions are kept for malformed messages, which are their sender's fault; this would be ours.
 kj::Own<kj::UnixEventPort::FdObserver> observe(kj::UnixEventPort& port, int fd, kj::uint flags) {
   try {
@@ -59,8 +63,12 @@ void Watch::when_writable(std::function<void()> call) {
   if (!state_ || state_->writable) return;
   using Observer = kj::UnixEventPort::FdObserver;
   state_->writable = std::move(call);
-  state_->writable_fd = sys::duplicate(state_->fd);
-  state_->write_observer = observe(state_->loop.port_, state_->writable_fd.get(), Observer::OBSERVE_WRITE);
+  try {
+    state_->writable_fd = sys::duplicate(state_->fd);
+    state_->write_observer = observe(state_->loop.port_, state_->writable_fd.get(), Observer::OBSERVE_WRITE);
+  } catch (const std::exception&) {
+    return write_later();  // no descriptor is left: it is tried now and then
+  }
   state_->loop.tasks_.add(state_->write_observer->whenBecomesWritable().then([weak = std::weak_ptr(state_)] {
     const auto alive = weak.lock();
     if (!alive || alive->stopped) return;
@@ -69,6 +77,17 @@ void Watch::when_writable(std::function<void()> call) {
     const auto writable = std::exchange(alive->writable, nullptr);
     alive->loop.call(writable);
   }));
+}
+
+void Watch::write_later() {
+  state_->writable_fd.reset();
+  state_->loop.tasks_.add(
+      state_->loop.port_.getTimer().afterDelay(k_writable_again).then([weak = std::weak_ptr(state_)] {
+        const auto alive = weak.lock();
+        if (!alive || alive->stopped) return;
+        const auto writable = std::exchange(alive->writable, nullptr);
+        alive->loop.call(writable);
+      }));
 }
 
 Loop::Loop() : io_(kj::setupAsyncIo()), port_(io_.unixEventPort), wait_scope_(io_.waitScope), tasks_(*this) {}
@@ -111,17 +130,32 @@ Watch Loop::when_readable(int fd, std::function<void()> call) {
 }
 
 Watch Loop::after(std::chrono::nanoseconds delay, std::function<void()> call) {
+  return wait(delay, std::move(call), false);
+}
+
+Watch Loop::patience(std::chrono::nanoseconds delay, std::function<void()> call) {
+  return wait(delay, std::move(call), true);
+}
+
+Watch Loop::wait(std::chrono::nanoseconds delay, std::function<void()> call, bool is_patient) {
   auto state = std::make_shared<Watch::State>(*this);
   state->call = std::move(call);
   // The timer's idea of now is as old as the last look at the descriptors: ask the clock, so as never to be early.
-  const auto due = kj::systemPreciseMonotonicClock().now() + delay.count() * kj::NANOSECONDS;
-  state->timer = port_.getTimer()
-                       .atTime(due)
-                       .then([this, weak = std::weak_ptr(state)] {
-                         const auto alive = weak.lock();
-                         if (alive && !alive->stopped) this->call(alive->call);
-                       })
-                       .eagerlyEvaluate([](kj::Exception&&) {});
+  const auto now = [] { return kj::systemPreciseMonotonicClock().now(); };
+  const kj::Duration whole = delay.count() * kj::NANOSECONDS;
+  const kj::TimePoint due = now() + whole;
+  const auto call_it = [this, weak = std::weak_ptr(state)] {
+    const auto alive = weak.lock();
+    if (alive && !alive->stopped) this->call(alive->call);
+  };
+  auto waiting = port_.getTimer().atTime(due);
+  if (is_patient)
+    waiting = waiting.then([this, now, whole, due]() -> kj::Promise<void> {
+      const kj::Duration late = now() - due;
+      if (late < k_away) return kj::READY_NOW;
+      return port_.getTimer().atTime(now() + kj::min(late, whole));
+    });
+  state->timer = waiting.then(call_it).eagerlyEvaluate([](kj::Exception&&) {});
   return Watch(std::move(state));
 }
 

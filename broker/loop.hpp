@@ -30,11 +30,13 @@ class Watch {
 
   explicit operator bool() const { return state_ != nullptr; }
   void stop() noexcept;
-  /// Calls back once, when the descriptor takes more bytes: after a write that it did not take.
+  /// Calls back once, when the descriptor takes more bytes: after a write that it did not take. Where there is no
+  /// descriptor left to watch with, a little later, whether it does or not.
   void when_writable(std::function<void()> call);
 
  private:
   friend class Loop;
+  void write_later();
   struct State;
   explicit Watch(std::shared_ptr<State> state) : state_(std::move(state)) {}
   std::shared_ptr<State> state_;
@@ -51,6 +53,9 @@ class Loop final : private kj::TaskSet::ErrorHandler {
   [[nodiscard]] Watch when_readable(int fd, std::function<void()> call);
   /// Calls back once, not before `delay` has passed.
   [[nodiscard]] Watch after(std::chrono::nanoseconds delay, std::function<void()> call);
+  /// Likewise, for what others are given time for: when this process itself has been away meanwhile (stopped, or without a
+  /// processor), it first hears what they have said since, and waits on for as long as it was late, at most `delay`.
+  [[nodiscard]] Watch patience(std::chrono::nanoseconds delay, std::function<void()> call);
   /// Calls back when there is nothing else to do. Several calls in a row ask for one call.
   void when_idle(std::function<void()> call);
   /// Destroys the object once no callback is running.
@@ -68,6 +73,7 @@ class Loop final : private kj::TaskSet::ErrorHandler {
  private:
   friend class Watch;
   kj::Promise<void> read_loop(std::shared_ptr<Watch::State> state);
+  Watch wait(std::chrono::nanoseconds delay, std::function<void()> call, bool is_patient);
   void call(const std::function<void()>& function) noexcept;
   void taskFailed(kj::Exception&& failure) override;
 

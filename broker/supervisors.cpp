@@ -309,7 +309,7 @@ void Supervisors::stop_child(Node& node, ChildNode& child, bool at_once) {
 void Supervisors::stop_nested(Node& nested, Stop how) {
   end(nested.pid, how.kind() == Stop::Kind::kill);
   if (how.kind() != Stop::Kind::period) return;
-  nested.kill_timer = core_.loop.after(how.period(), [this, &nested, pid = nested.pid] {
+  nested.kill_timer = core_.loop.patience(how.period(), [this, &nested, pid = nested.pid] {
     if (nested.pid != pid || !nested.policy) return;
     core_.log.warn("{} has not ended within {} and is killed with all below it", nested.plan->name, to_string(nested.plan->options.stop));
     end(pid, true);
