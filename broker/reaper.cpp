@@ -27,10 +27,16 @@ ExitStatus look(int pidfd) {
   return {ExitStatus::Kind::signalled, info.si_status, info.si_code == CLD_DUMPED};
 }
 
+/// By its pidfd, or where there is none by its number, which is its own until it is reaped.
+int wait_for(int os_pid, const sys::UniqueFd& pidfd, siginfo_t& info, int options) {
+  const auto by = pidfd ? P_PIDFD : P_PID;
+  return ::waitid(by, static_cast<id_t>(pidfd ? pidfd.get() : os_pid), &info, WEXITED | options | __WALL);
+}
+
 /// False when it cannot be reaped yet.
-bool reap_now(int pidfd) {
+bool reap_now(int os_pid, const sys::UniqueFd& pidfd) {
   siginfo_t info{};
-  if (::waitid(P_PIDFD, static_cast<id_t>(pidfd), &info, WEXITED | WNOHANG | __WALL) != 0) return errno == ECHILD;
+  if (wait_for(os_pid, pidfd, info, WNOHANG) != 0) return errno == ECHILD;
   return info.si_pid != 0;
 }
 
@@ -58,8 +64,8 @@ bool is_crash(const Reason& reason) {
 }  // namespace
 
 void Reaper::watch(Muproc& muproc) {
-  if (muproc.kind != shm::SlotKind::outsider) descendants_.add(muproc.os_pid);
   muproc.death = core_.loop.when_readable(muproc.pidfd.get(), [this, pid = muproc.pid] { process_ended(pid); });
+  if (muproc.kind != shm::SlotKind::outsider) descendants_.add(muproc.os_pid);
 }
 
 void Reaper::watch_outsider(Muproc& outsider) {
@@ -202,7 +208,7 @@ void Reaper::close_channels(Muproc& dead, const Reason& reason) {
 // ---- the kernel's books ----------------------------------------------------------------------------------------------
 
 void Reaper::reap(int os_pid, sys::UniqueFd pidfd) {
-  const bool is_reaped = reap_now(pidfd.get());
+  const bool is_reaped = reap_now(os_pid, pidfd);
   descendants_.remove(os_pid);
   if (!is_reaped) reap_later(os_pid, std::move(pidfd));
 }
@@ -213,7 +219,11 @@ void Reaper::reap_later(int os_pid, sys::UniqueFd pidfd) {
 }
 
 void Reaper::retry() {
-  std::erase_if(unreaped_, [](const auto& process) { return reap_now(process.second.get()); });
+  std::erase_if(unreaped_, [this](const auto& process) {
+    const bool is_reaped = reap_now(process.first, process.second);
+    if (is_reaped) descendants_.remove(process.first);
+    return is_reaped;
+  });
   retry_ = unreaped_.empty() ? Watch() : core_.loop.after(k_retry_every, [this] { retry(); });
 }
 
@@ -221,7 +231,7 @@ void Reaper::end_stray(int os_pid) {
   core_.log.warn("process {} is a child that nobody wants: it is killed", os_pid);
   ::kill(-os_pid, SIGKILL);
   ::kill(os_pid, SIGKILL);  // it is our child and we have not reaped it: the number is its own
-  reap_later(os_pid, sys::open_pidfd(os_pid));
+  reap_later(os_pid, {});
 }
 
 bool Reaper::is_unreaped(int os_pid) const {
@@ -232,8 +242,7 @@ void Reaper::reap_all() noexcept {
   retry_.stop();
   for (const auto& [os_pid, pidfd] : std::exchange(unreaped_, {})) {
     siginfo_t info{};
-    while (::waitid(P_PIDFD, static_cast<id_t>(pidfd.get()), &info, WEXITED | __WALL) != 0 && errno == EINTR) {
-    }
+    while (wait_for(os_pid, pidfd, info, 0) != 0 && errno == EINTR) {}
   }
 }
 

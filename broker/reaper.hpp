@@ -66,7 +66,7 @@ class Reaper {
   void supervisor_ended(Muproc& supervisor, const Reason& reason);
   /// Reaps one that has ended, as soon as that can be.
   void reap(int os_pid, sys::UniqueFd pidfd);
-  /// Kills and reaps a child of ours that is no muproc.
+  /// Kills and reaps a child of ours that is no muproc. Needs no descriptor: it may be for want of one that nobody wants it.
   void end_stray(int os_pid);
   /// One that is dead, but is waited for elsewhere.
   bool is_unreaped(int os_pid) const;
@@ -96,7 +96,7 @@ class Reaper {
   Launcher& launcher_;
   Descendants& descendants_;
   Estates& estates_;
-  std::vector<std::pair<int, sys::UniqueFd>> unreaped_;  // killed, or dead but held by a debugger
+  std::vector<std::pair<int, sys::UniqueFd>> unreaped_;  // killed, or dead but held by a debugger; some without a pidfd
   Watch retry_;
 };
 

@@ -132,26 +132,25 @@ void Spares::ask(SlotIndex slot, Pool& pool) {
 void Spares::cloned(SlotIndex slot, std::uint64_t generation, const SparePtr& spare, const Cloned& result) {
   Pool& pool = pools_[slot];
   --pool.asked;
-  if (result.os_pid) {
+  if (!result.os_pid) return is_over_ ? void() : failed(slot, pool, result.error);
+  try {
     spare->os_pid = result.os_pid;
     spare->cloned_by = result.cloned_by;
-    has_begun(spare->os_pid);
-    try {
-      spare->pidfd = sys::open_pidfd(spare->os_pid);
-    } catch (const std::exception& failure) {
-      core_.log.error("a spare of {}: {}", core_.table.record(slot).name, failure.what());
-      ::kill(spare->os_pid, SIGKILL);  // it is our child and we have not reaped it: the number is its own
-      return;
-    }
+    spare->pidfd = sys::open_pidfd(spare->os_pid);
     watch(spare);
-    if (generation != pool.generation || pool.ready.size() >= wanted(slot)) return drop(spare), look_at(slot);
-    pool.ready.push_back(spare);
-    core_.log.debug("a spare of {} waits: process {}", core_.table.record(slot).name, spare->os_pid);
-    return;
+  } catch (const std::exception& failure) {
+    end_stray(result.os_pid);
+    return failed(slot, pool, failure.what());
   }
-  if (is_over_) return;
+  has_begun(spare->os_pid);
+  if (generation != pool.generation || pool.ready.size() >= wanted(slot)) return drop(spare), look_at(slot);
+  pool.ready.push_back(spare);
+  core_.log.debug("a spare of {} waits: process {}", core_.table.record(slot).name, spare->os_pid);
+}
+
+void Spares::failed(SlotIndex slot, Pool& pool, const std::string& why) {
   pool.delay = std::clamp(2 * pool.delay, k_first_pause, k_longest_pause);
-  core_.log.warn("{} gets no spare: {}", core_.table.record(slot).name, result.error);
+  core_.log.warn("{} gets no spare: {}", core_.table.record(slot).name, why);
   look_at(slot);
 }
 
@@ -162,8 +161,8 @@ void Spares::watch(const SparePtr& spare) {
 }
 
 void Spares::discard(const SparePtr& spare) {
-  watch(spare);
-  drop(spare);
+  sys::send_signal(spare->pidfd.get(), SIGKILL);
+  reap(spare->os_pid, std::move(spare->pidfd));
 }
 
 /// A spare has nothing to end for: somebody else has ended it, or the kernel.

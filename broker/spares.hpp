@@ -43,7 +43,9 @@ class Spares {
 
   /// Told of each process, from when it is there.
   std::function<void(int os_pid)> has_begun = [](int) {};
-  /// Asked to reap one that has ended.
+  /// Asked to kill and reap one that cannot be watched.
+  std::function<void(int os_pid)> end_stray = [](int) {};
+  /// Asked to reap one that has ended, or will have in a moment.
   std::function<void(int os_pid, sys::UniqueFd pidfd)> reap = [](int, sys::UniqueFd) {};
 
   /// One for the next birth in that slot, which is to run this plan; null when there is none.
@@ -80,6 +82,7 @@ class Spares {
   void see_to(SlotIndex slot);
   void ask(SlotIndex slot, Pool& pool);
   void cloned(SlotIndex slot, std::uint64_t generation, const SparePtr& spare, const Cloned& result);
+  void failed(SlotIndex slot, Pool& pool, const std::string& why);
   void watch(const SparePtr& spare);
   void ended(const SparePtr& spare);
   void empty(Pool& pool);
