@@ -219,6 +219,7 @@ void Broker::Run::connect_rooms() {
     finish_if_empty();
   };
   zygotes_.is_past = [this](int os_pid) { spares_.drop_those_of(os_pid); };
+  zygotes_.end_stray = [this](int os_pid) { reaper_.end_stray(os_pid); };
   spares_.has_begun = [this](int os_pid) { descendants_.add(os_pid); };
   spares_.reap = [this](int os_pid, sys::UniqueFd pidfd) { reaper_.reap(os_pid, std::move(pidfd)); };
   spares_.end_stray = [this](int os_pid) { reaper_.end_stray(os_pid); };

@@ -101,6 +101,17 @@ std::string near_miss(const std::string& name, const std::vector<std::string>& e
   return wire::did_you_mean(name, candidates);
 }
 
+/// A clone that lives until this returns or throws: it never comes back to what its cloner was doing.
+template <class Life>
+[[noreturn]] void end_as(Life life) {
+  try {
+    life();
+  } catch (const std::exception& failure) {
+    std::fprintf(stderr, "muproc: %s\n", failure.what());
+  }
+  ::_exit(1);
+}
+
 std::string said_by(const std::exception& failure) { return std::string(": ") + failure.what(); }
 
 /// Loads a module and prepares it. Returns its base, or throws with the reason.
@@ -209,7 +220,7 @@ void ForkServer::clone_zygote(Id id, wire::Frame& frame, std::string module) {
   frame.expect_fds(1);
   sys::UniqueFd socket = std::move(frame.fds()[0]);
   const int os_pid = sys::check(sys::clone_sibling(), "clone3", "a zygote");
-  if (os_pid == 0) become_zygote(std::move(socket), module);
+  if (os_pid == 0) end_as([&] { become_zygote(std::move(socket), module); });
   reply_cloned(id, os_pid);
 }
 
@@ -236,7 +247,12 @@ void ForkServer::become_zygote(sys::UniqueFd socket, const std::string& module) 
   flush_streams();
   reset_signals();
   socket_ = wire::FrameSocket(std::move(socket));
-  move_descriptors_up();
+  try {
+    if (failure.empty()) move_descriptors_up();
+  } catch (const std::exception& error) {
+    failure = error.what();
+    loaded.setError(wire::pointer(failure));
+  }
   socket_.send(message);  // blocking, still: it is the first word
   if (!failure.empty()) ::_exit(1);
   sys::set_nonblocking(socket_.fd(), true);
@@ -279,7 +295,7 @@ void ForkServer::clone_muproc(Id id, wire::Frame& frame, wire::ToZygote::Reader 
   const int out = request.getOutput() ? frame.fds()[1].get() : -1;
   const int err = request.getOutput() ? frame.fds()[2].get() : -1;
   const int os_pid = clone_in(request.getCgroup(), "a muproc");
-  if (os_pid == 0) become_muproc(std::move(control), out, err, function);
+  if (os_pid == 0) end_as([&] { become_muproc(std::move(control), out, err, function); });
   frame.fds().clear();  // the output's last copies are now the child's
   reply_cloned(id, os_pid);
   remember(os_pid);
@@ -353,7 +369,8 @@ void ForkServer::remember(int os_pid) {
     const int high = ::fcntl(low.get(), F_DUPFD_CLOEXEC, private_fds_);
     if (high >= 0) children_.push_back({os_pid, sys::UniqueFd(high)});
   } catch (const std::exception&) {
-    // It has ended already, and the broker has reaped it.
+    // It has ended already, and the broker has reaped it. Or no descriptor is left: then the broker's death ends it by the
+    // signal of that, or by its mark.
   }
 }
 

@@ -76,13 +76,21 @@ void Launcher::begin(BirthRequest request, int attempts) {
   } catch (const std::exception& failure) {
     Muproc* still = core_.table.find(pid);
     if (spare && still && !still->pidfd) spares_.discard(spare);
-    if (still) fail(*still, failure.what(), Reason::start_failed(failure.what()));
+    if (still) fail_later(*still, failure.what());
   }
 }
 
 void Launcher::look_for_landlock() {
   if (std::exchange(has_looked_for_landlock_, true) || sys::landlock_version() > 0) return;
   core_.log.warn("this kernel has no Landlock, or has it switched off: who is in a sandbox may write files as its user may");
+}
+
+/// Not at once: whoever is told may try again at once, and again, and others are to have their turn.
+void Launcher::fail_later(Muproc& muproc, const std::string& why) {
+  muproc.birth->failure = why;
+  muproc.birth->timeout = core_.loop.after(std::chrono::nanoseconds(0), [this, pid = muproc.pid, why] {
+    if (Muproc* still = core_.table.find(pid)) fail(*still, why, Reason::start_failed(why));
+  });
 }
 
 void Launcher::give_group(Muproc& muproc) {
@@ -201,19 +209,22 @@ void Launcher::cloned(Pid pid, Cloned result) {
   if (result.zygote_died && muproc->birth->attempts < 2 && muproc->birth->failure.empty()) {
     return replace(*muproc);
   }
-  if (!result.os_pid) return void(fail(*muproc, result.error, Reason::start_failed(result.error)));
+  if (!result.os_pid) return fail_later(*muproc, result.error);
   muproc->os_pid = result.os_pid;
-  logger_.born(*muproc, core_.table.record(pid.slot()).is_kept, std::move(muproc->birth->output.reads));
   muproc->cloned_by = result.cloned_by;
   try {
     muproc->pidfd = sys::open_pidfd(result.os_pid);
-  } catch (const std::exception& failure) {
+    watch_death(*muproc);
+  } catch (const std::exception& failure) {  // nobody would know of its end
     end_stray(result.os_pid);
-    logger_.ended(pid);
     return void(fail(*muproc, failure.what(), Reason::start_failed(failure.what())));
   }
-  watch_death(*muproc);
-  if (muproc->notify) muproc->notify->listen_to(result.os_pid);
+  try {
+    logger_.born(*muproc, core_.table.record(pid.slot()).is_kept, std::move(muproc->birth->output.reads));
+    if (muproc->notify) muproc->notify->listen_to(result.os_pid);
+  } catch (const std::exception& failure) {
+    if (muproc->birth->failure.empty()) muproc->birth->failure = failure.what();
+  }
   if (!muproc->birth->failure.empty()) return endings_.kill(*muproc);
   come_up_if_ready(*muproc);
 }

@@ -102,6 +102,7 @@ class Launcher {
  private:
   void begin(BirthRequest request, int attempts);
   void look_for_landlock();
+  void fail_later(Muproc& muproc, const std::string& why);
   void give_group(Muproc& muproc);
   void equip(Muproc& muproc);
   void send_kit(Muproc& muproc, std::uint64_t request_id);

@@ -31,6 +31,8 @@ std::string reap_in_words(int pidfd) {
 
 namespace {
 
+constexpr std::chrono::nanoseconds k_seed_again = std::chrono::milliseconds(200);
+
 /// Until a module is loaded.
 class KeptPlace {
  public:
@@ -76,6 +78,7 @@ struct Zygotes::Server {
   std::unordered_map<std::uint64_t, WhenCloned> asked;
   std::vector<WhenCloned> waiting;  // for it to be loaded
   std::size_t given_up = 0;         // of those: how many have run out of time
+  std::string why_gone;             // of one that never came to be
   FileMark file;                    // what the module's file was when it was loaded
 
   std::string what() const {
@@ -85,14 +88,25 @@ struct Zygotes::Server {
   bool knows(const std::vector<std::uint8_t>& build_id) const {
     return std::find(build_ids.begin(), build_ids.end(), build_id) != build_ids.end();
   }
-  void answer(std::uint64_t id, Cloned answer) {
-    auto node = asked.extract(id);
-    if (!node.empty()) node.mapped()(std::move(answer));  // does not throw: see Launcher::cloned and zygote_for
-  }
-  void answer_waiting(const Cloned& answer) {
-    for (const auto& done : std::exchange(waiting, {})) done(answer);
-  }
 };
+
+/// What goes wrong in who is told is no fault of the zygote's, and the next are told all the same.
+void Zygotes::tell(const WhenCloned& done, Cloned answer) noexcept {
+  try {
+    done(std::move(answer));
+  } catch (const std::exception& failure) {
+    log_.error("after a clone: {}", failure.what());
+  }
+}
+
+void Zygotes::answer(Server& server, std::uint64_t id, Cloned answer) {
+  auto node = server.asked.extract(id);
+  if (!node.empty()) tell(node.mapped(), std::move(answer));
+}
+
+void Zygotes::answer_waiting(Server& server, const Cloned& answer) {
+  for (const auto& done : std::exchange(server.waiting, {})) tell(done, answer);
+}
 
 Zygotes::Zygotes(Loop& loop, Log& log, SeedProcess seed, Settings settings)
     : loop_(loop), log_(log), settings_(std::move(settings)) {
@@ -113,8 +127,8 @@ Zygotes::ServerPtr Zygotes::adopt(std::string module, int os_pid, sys::UniqueFd 
   server->reading = loop_.when_readable(server->socket.fd(), [this, weak] {
     if (const auto alive = weak.lock()) read_from(alive);
   });
-  all_.push_back(server);
   if (os_pid) watch_death(server, os_pid);
+  all_.push_back(server);
   return server;
 }
 
@@ -202,7 +216,11 @@ void Zygotes::ask(Server& server, capnp::MessageBuilder& message, std::initializ
   const std::uint64_t id = ++last_id_;
   message.getRoot<wire::ToZygote>().setId(id);
   server.asked.emplace(id, std::move(done));
-  if (!server.socket.send(message, fds)) flush_later(server);
+  try {
+    if (!server.socket.send(message, fds)) flush_later(server);
+  } catch (const std::exception& failure) {  // nothing of it was written
+    answer(server, id, {0, failure.what()});
+  }
 }
 
 void Zygotes::flush_later(Server& server) {
@@ -245,14 +263,28 @@ Zygotes::ServerPtr Zygotes::zygote_for(const std::string& module) {
   zygotes_.emplace(module, zygote);
   capnp::MallocMessageBuilder message;
   message.initRoot<wire::ToZygote>().setCloneZygote(wire::pointer(module));
-  ask(*seed_, message, {theirs.get()}, [this, zygote](Cloned cloned) {
-    if (cloned.os_pid) return watch_death(zygote, cloned.os_pid);
-    zygote->is_gone = true;
-    forget(*zygote);
-    std::erase(all_, zygote);
-    zygote->answer_waiting(cloned);
-  });
+  ask(*seed_, message, {theirs.get()}, [this, zygote](const Cloned& cloned) { zygote_cloned(zygote, cloned); });
+  if (zygote->is_gone) throw std::runtime_error(zygote->why_gone);  // it could not even be asked for
   return zygote;
+}
+
+void Zygotes::zygote_cloned(const ServerPtr& zygote, const Cloned& cloned) {
+  zygote->why_gone = cloned.error;
+  if (cloned.os_pid) {
+    try {
+      return watch_death(zygote, cloned.os_pid);
+    } catch (const std::exception& failure) {  // nobody would know of its end
+      zygote->why_gone = zygote->what() + ": " + failure.what();
+      end_stray(cloned.os_pid);
+    }
+  }
+  zygote->is_gone = true;
+  zygote->reading.stop();
+  zygote->socket.close();
+  forget(*zygote);
+  std::erase(all_, zygote);
+  answer_waiting(*zygote, {0, zygote->why_gone});
+  for (auto& [id, done] : std::exchange(zygote->asked, {})) tell(done, {0, zygote->why_gone});
 }
 
 Zygotes::ServerPtr Zygotes::zygote_knowing(const FunctionCode& function) const {
@@ -279,8 +311,10 @@ void Zygotes::read_from(const ServerPtr& server) {
     while (auto frame = server->socket.receive()) {
       const auto reply = frame->as<wire::FromZygote>();
       switch (reply.which()) {
-        case wire::FromZygote::CLONED: server->answer(reply.getId(), {reply.getCloned(), {}, false, server->os_pid}); break;
-        case wire::FromZygote::FAILED: server->answer(reply.getId(), {0, wire::string(reply.getFailed())}); break;
+        case wire::FromZygote::CLONED:
+          answer(*server, reply.getId(), {reply.getCloned(), {}, false, server->os_pid});
+          break;
+        case wire::FromZygote::FAILED: answer(*server, reply.getId(), {0, wire::string(reply.getFailed())}); break;
         case wire::FromZygote::LOADED: hear_loaded(*server, reply.getLoaded()); break;
       }
     }
@@ -297,12 +331,12 @@ void Zygotes::hear_loaded(Server& server, wire::Loaded::Reader loaded) {
     log_.error("{} failed: {}", server.what(), error);
     server.is_gone = true;  // it ends by itself
     forget(server);
-    return server.answer_waiting({0, error});
+    return answer_waiting(server, {0, error});
   }
   server.is_loaded = true;
   for (auto id : loaded.getBuildIds()) server.build_ids.emplace_back(id.begin(), id.end());
   log_.info("{} is ready: process {}, {} entries", server.what(), server.os_pid, loaded.getEntries().size());
-  server.answer_waiting({});
+  answer_waiting(server, {});
 }
 
 void Zygotes::forget(const Server& server) {
@@ -324,8 +358,9 @@ void Zygotes::ended(const ServerPtr& server) {
   if (server == seed_) respawn_seed();
   const bool was_loading = !server->is_loaded;
   may_have_strays_ = may_have_strays_ || !server->asked.empty();
-  server->answer_waiting({0, server->what() + " ended while it was loading (" + how + ")"});
-  for (auto& [id, done] : std::exchange(server->asked, {})) done({0, server->what() + " has died (" + how + ")", !was_loading});
+  answer_waiting(*server, {0, server->what() + " ended while it was loading (" + how + ")"});
+  for (auto& [id, done] : std::exchange(server->asked, {}))
+    tell(done, {0, server->what() + " has died (" + how + ")", !was_loading});
   look_for_strays_if_quiet();
   is_past(server->os_pid);
 }
@@ -340,12 +375,22 @@ bool Zygotes::is_quiet() const {
 
 bool Zygotes::has_session(int session) const { return std::find(sessions_.begin(), sessions_.end(), session) != sessions_.end(); }
 
-void Zygotes::respawn_seed() {
-  SeedProcess seed = fork_seed(settings_.lock, settings_.files, settings_.token, settings_.cgroup);
-  sessions_.push_back(seed.os_pid);
-  log_.warn("another seed: process {}", seed.os_pid);
-  seed_ = adopt({}, seed.os_pid, std::move(seed.socket), true);
-  seed_->is_seed = true;
+/// Until there is one, what needs it fails and says so.
+void Zygotes::respawn_seed() noexcept {
+  int os_pid = 0;
+  try {
+    SeedProcess seed = fork_seed(settings_.lock, settings_.files, settings_.token, settings_.cgroup);
+    os_pid = seed.os_pid;
+    const ServerPtr another = adopt({}, os_pid, std::move(seed.socket), true);
+    another->is_seed = true;
+    seed_ = another;
+    sessions_.push_back(os_pid);
+    log_.warn("another seed: process {}", os_pid);
+  } catch (const std::exception& failure) {
+    log_.error("there is no seed, and another one comes in a moment: {}", failure.what());
+    if (os_pid) end_stray(os_pid);
+    another_seed_ = loop_.after(k_seed_again, [this] { respawn_seed(); });
+  }
 }
 
 bool Zygotes::is_ours(int os_pid) const {
@@ -395,6 +440,7 @@ bool Zygotes::is_loaded(const PlannedCode& code) const {
 
 void Zygotes::stop() {
   if (std::exchange(stopping_, true)) return;
+  another_seed_.stop();
   for (const auto& server : all_) {
     server->reading.stop();
     server->death.stop();

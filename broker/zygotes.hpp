@@ -6,7 +6,7 @@
 // child that it has cloned but not told us of is found and ended (it waits for its `go` in vain). The children that are known live on.
 //
 // If the seed dies, another one is forked: from a process that is no longer as pristine, but in which only the calling
-// thread goes on.
+// thread goes on. Where that fails (there are too many processes or open files) it is tried again and again.
 #pragma once
 
 #include <sys/resource.h>
@@ -85,6 +85,8 @@ class Zygotes {
   /// Asked to find and end children that nobody knows of: after a zygote has died, when no clone is under way any more
   /// whose child could be taken for one.
   std::function<void()> end_strays = [] {};
+  /// Asked to kill and reap a zygote or seed that cannot be watched.
+  std::function<void(int os_pid)> end_stray = [](int) {};
   /// Told of each zygote from which nothing more will come: it has ended, or its module has changed.
   std::function<void(int os_pid)> is_past = [](int) {};
 
@@ -95,6 +97,10 @@ class Zygotes {
   ServerPtr adopt(std::string module, int os_pid, sys::UniqueFd socket, bool is_loaded);
   void watch_death(const ServerPtr& server, int os_pid);
   ServerPtr zygote_for(const std::string& module);
+  void zygote_cloned(const ServerPtr& zygote, const Cloned& cloned);
+  void tell(const WhenCloned& done, Cloned answer) noexcept;
+  void answer(Server& server, std::uint64_t id, Cloned answer);
+  void answer_waiting(Server& server, const Cloned& answer);
   ServerPtr zygote_knowing(const FunctionCode& function) const;
   void clone_function(const FunctionCode& function, const ChildPlace& place, WhenCloned done);
   void ask(Server& server, capnp::MessageBuilder& message, std::initializer_list<int> fds, WhenCloned done);
@@ -105,7 +111,7 @@ class Zygotes {
   void ended(const ServerPtr& server);
   void forget(const Server& server);
   void look_for_strays_if_quiet();
-  void respawn_seed();
+  void respawn_seed() noexcept;
   std::string find_module(const std::string& module) const;
   /// The module that has the code of an entry or a function; empty: the program that runs the broker.
   std::string module_of(const PlannedCode& code) const;
@@ -119,6 +125,7 @@ class Zygotes {
   std::vector<ServerPtr> all_;                // until they are reaped
   std::vector<int> sessions_;
   std::uint64_t last_id_ = 0;
+  Watch another_seed_;
   bool stopping_ = false, may_have_strays_ = false;
 };
 

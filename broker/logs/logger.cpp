@@ -97,7 +97,12 @@ void Logger::born(const Muproc& muproc, bool is_supervised, std::array<sys::Uniq
   open.setFile(wire::pointer((settings_.folder / "logs" / file).native()));
   open.setSpeaksLevels(muproc.has_mailbox());
   describe(open, muproc.plan.get());
-  send(stream);
+  try {
+    send(stream);
+  } catch (const std::exception&) {
+    streams_.erase(muproc.pid);  // the logger does not know of it
+    throw;
+  }
 }
 
 /// How it is kept.
