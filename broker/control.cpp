@@ -67,10 +67,17 @@ void Control::accept() {
   for (;;) {
     sys::UniqueFd socket(::accept4(listening_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (socket) {
-      welcome(std::move(socket));
+      try {
+        welcome(std::move(socket));
+      } catch (const std::exception& failure) {
+        core_.log.error("a connection to the control socket is closed: {}", failure.what());
+      }
     } else if (errno != EINTR && errno != ECONNABORTED) {
-      if (errno == EAGAIN) return;
-      core_.log.error("accept on the control socket: {}", std::strerror(errno));
+      const int error = errno;
+      const bool is_known = static_cast<bool>(accepting_later_);
+      accepting_later_ = {};
+      if (error == EAGAIN) return;
+      if (!is_known) core_.log.error("accept on the control socket: {}", std::strerror(error));
       accepting_later_ = core_.loop.after(k_accept_again, [this] { accept(); });  // no descriptors left: they wait
       return;
     }

@@ -43,7 +43,13 @@ void Control::admit(Connection& connection, Id id, std::string name) {
   core_.table.record(*slot).started_ns = static_cast<std::uint64_t>(sys::monotonic().count());
   Muproc& outsider = core_.table.begin(*slot);
   outsider.speaks_for = connection.speaks_for;
-  launcher_.admit(outsider, connection, id);
+  try {
+    launcher_.admit(outsider, connection, id);
+  } catch (const std::exception& failure) {  // it is nobody, and its name is free again
+    core_.loop.bury(core_.table.end(*slot));
+    core_.vacate(*slot, Reason::start_failed(failure.what()), shm::SlotState::free);
+    return refuse(connection, id, failure.what());
+  }
   reaper_.watch_outsider(outsider);
 }
 

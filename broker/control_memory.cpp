@@ -129,7 +129,13 @@ void Control::open_channel(Connection& connection, Id id, wire::OpenChannel::Rea
   opened.setSecret(channel->secret);
   opened.setIsNotTrusted(speaker->plan && !speaker->plan->trust);
   opened.setSpeaksFor(speaker->pid.bits());
-  if (receiver == alive) receiver->connection->send(news, {sender.segment.get(), sender.eventfd.get()});
+  try {
+    if (receiver == alive) receiver->connection->send(news, {sender.segment.get(), sender.eventfd.get()});
+  } catch (const std::exception&) {  // it will not hear of it: there is no such channel
+    core_.directory.remove_channel(*row);
+    core_.channels.close(*channel);
+    throw;
+  }
 
   Message answer(id);
   auto given = answer->initChannel();

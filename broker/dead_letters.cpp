@@ -79,7 +79,11 @@ std::string DeadLetters::name_of(Pid pid, const MuprocTable& table) const {
 
 void DeadLetters::keep(const Muproc& dead) {
   if (!dead.segment || segments_.size() >= k_segments) return;
-  segments_[dead.pid] = sys::duplicate(dead.segment.get());
+  try {
+    segments_[dead.pid] = sys::duplicate(dead.segment.get());
+  } catch (const std::exception&) {
+    // No descriptor is left: what its receivers leave unread of it is not counted.
+  }
 }
 
 void DeadLetters::forget(Pid dead) { segments_.erase(dead); }

@@ -53,6 +53,12 @@ bool reap_now(int pidfd) {
   return info.si_pid != 0;
 }
 
+/// Alive or not yet reaped.
+bool is_child(int os_pid) {
+  siginfo_t info{};
+  return ::waitid(P_PID, static_cast<id_t>(os_pid), &info, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0;
+}
+
 }  // namespace
 
 // ---- marks -----------------------------------------------------------------------------------------------------------
@@ -123,6 +129,7 @@ bool Descendants::must_go(const Orphan& orphan) const {
 }
 
 void Descendants::find_orphans() {
+  is_blind_ = false;
   const auto strangers = std::exchange(strangers_, {});
   auto unreadable = std::exchange(unreadable_, {});
   const auto is_still_there = [](const auto& stranger) {
@@ -145,10 +152,11 @@ void Descendants::take_in(int os_pid) {
   try {
     pidfd = sys::open_pidfd(os_pid);
   } catch (const std::exception&) {
-    return;  // gone: the program that we are in has reaped it
+    return look_again_if_there(os_pid);
   }
   const auto stat = sys::process_stat(os_pid);
-  if (!stat || stat->exit_signal == 0) return;  // a clone of a zygote, never re-parented: its birth will tell of it
+  if (!stat) return look_again_if_there(os_pid);
+  if (stat->exit_signal == 0) return;  // a clone of a zygote, never re-parented: its birth will tell of it
   const std::string inheritance = sys::inheritance_of(os_pid);
   const auto mark = marked(inheritance, core_.token);
   Pid owner = core_.cgroups.owner_of(os_pid);
@@ -170,6 +178,13 @@ void Descendants::take_in(int os_pid) {
   if (!owner && !stat->is_zombie())
     core_.log.warn("process {} has lost its parent and does not say whose it is", os_pid);
   orphans_.emplace(os_pid, std::move(orphan));
+}
+
+/// Or it has gone: the program that we are in has reaped it.
+void Descendants::look_again_if_there(int os_pid) {
+  if (!is_child(os_pid)) return;
+  is_blind_ = true;
+  look_later();
 }
 
 bool Descendants::is_undecided(int os_pid, const sys::ProcessStat& stat) {
@@ -250,7 +265,7 @@ bool Descendants::is_clear(const Clearing& clearing) {
 }
 
 void Descendants::finish_clearings() {
-  if (!unreadable_.empty()) return;  // it may be anybody's
+  if (!unreadable_.empty() || is_blind_) return;  // it may be anybody's
   std::vector<std::unique_ptr<Clearing>> finished;
   for (auto& clearing : clearings_)
     if (is_clear(*clearing)) finished.push_back(std::move(clearing));
@@ -284,7 +299,8 @@ void Descendants::clear_now() noexcept {
         if (!at->second->is_killed) end(*at->second);
         at = reap_now(at->second->pidfd.get()) ? orphans_.erase(at) : std::next(at);
       }
-      if (orphans_.empty() && unreadable_.empty() && (find_orphans(), orphans_.empty() && unreadable_.empty())) return;
+      const auto nobody_is_left = [&] { return orphans_.empty() && unreadable_.empty() && !is_blind_; };
+      if (nobody_is_left() && (find_orphans(), nobody_is_left())) return;
       if (sys::monotonic() >= give_up_at) break;
       std::this_thread::sleep_for(200us);
     }

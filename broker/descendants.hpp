@@ -97,6 +97,7 @@ class Descendants {
   bool lives(Pid owner) const;
   bool somebody_is_older(const Orphan& orphan) const;
   bool must_go(const Orphan& orphan) const;
+  void look_again_if_there(int os_pid);
   bool is_undecided(int os_pid, const sys::ProcessStat& stat);
   bool is_clear(const Clearing& clearing);
   void end(Orphan& orphan);
@@ -115,6 +116,7 @@ class Descendants {
     std::chrono::nanoseconds since;
   };
   std::unordered_map<int, Unreadable> unreadable_;  // in the middle of an exec, it seems
+  bool is_blind_ = false;  // some child could not be looked at, for want of a descriptor: it may be anybody's
   std::vector<std::unique_ptr<Clearing>> clearings_;
   Watch later_, soon_;
 };

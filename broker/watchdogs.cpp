@@ -21,10 +21,12 @@ std::string status_line(std::string_view text, std::string_view key) {
   return std::string(text.substr(begin, text.find('\n', begin) - begin));
 }
 
-/// True while a SIGSTOP holds it, or a debugger is attached: who looks at it step by step makes it late.
+/// True while a SIGSTOP holds it, or a debugger is attached (who looks at it step by step makes it late), and when that cannot
+/// be seen.
 bool is_held(int os_pid) {
   std::ifstream file("/proc/" + std::to_string(os_pid) + "/status");
   const std::string text((std::istreambuf_iterator<char>(file)), {});
+  if (text.empty()) return true;  // no descriptor is left to look with: it may be
   const std::string state = status_line(text, "\nState:"), tracer = status_line(text, "\nTracerPid:");
   return state.starts_with('T') || state.starts_with('t') || (!tracer.empty() && tracer != "0");
 }
@@ -54,8 +56,13 @@ bool WatchdogCount::look(std::uint64_t count, bool excused) {
 void Watchdogs::watch(Muproc& muproc) {
   muproc.watchdog.reset();
   if (!muproc.plan || muproc.plan->watchdog.count() <= 0 || !muproc.pidfd) return;
-  muproc.watchdog = std::make_unique<WatchdogState>();
-  if (muproc.segment) muproc.watchdog->segment = std::make_unique<shm::PeerSegment>(muproc.segment.get(), muproc.pid);
+  auto state = std::make_unique<WatchdogState>();
+  try {
+    if (muproc.segment) state->segment = std::make_unique<shm::PeerSegment>(muproc.segment.get(), muproc.pid);
+  } catch (const std::exception& failure) {
+    return core_.log.error("{} has no watchdog: {}", Core::name_of(muproc), failure.what());
+  }
+  muproc.watchdog = std::move(state);
   look(muproc);
 }
 
