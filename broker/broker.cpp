@@ -158,7 +158,7 @@ class Broker::Run {
   void is_up();
   void root_started(const Supervisors::StartResult& result);
   void root_ended(EndReason why);
-  void start_supervisor(wire::Supervisor::Reader request, Pid asker, Control::Done done);
+  void start_supervisor(wire::Supervisor::Reader request, Pid asker, const Control::Done& done);
   void start_child(wire::StartChild::Reader request, Pid asker, Control::Done done);
   SupervisorPlan::Child admitted(const SupervisorPlan::Child& child, Pid asker);
 
@@ -221,8 +221,8 @@ void Broker::Run::connect_rooms() {
   zygotes_.is_past = [this](int os_pid) { spares_.drop_those_of(os_pid); };
   zygotes_.end_stray = [this](int os_pid) { reaper_.end_stray(os_pid); };
   spares_.has_begun = [this](int os_pid) { descendants_.add(os_pid); };
-  spares_.reap = [this](int os_pid, sys::UniqueFd pidfd) { reaper_.reap(os_pid, std::move(pidfd)); };
   spares_.end_stray = [this](int os_pid) { reaper_.end_stray(os_pid); };
+  spares_.reap = [this](int os_pid, sys::UniqueFd pidfd) { reaper_.reap(os_pid, std::move(pidfd)); };
   zygotes_.end_strays = [this] {
     reaper_.end_strays(zygotes_.sessions(), [this](int os_pid) { return zygotes_.is_ours(os_pid); });
   };
@@ -246,7 +246,7 @@ void Broker::Run::connect_rooms() {
   reaper_.when_reaped = [this](const Muproc& muproc) { logger_.ended(muproc.pid); };
   endings_.end_supervisor = [this](Muproc& supervisor, bool at_once) { supervisors_.end(supervisor.pid, at_once); };
   endings_.cut_off = [this](Muproc& outsider) { reaper_.outsider_gone(outsider); };
-  control_.start_supervisor = [this](auto request, Pid asker, auto done) { start_supervisor(request, asker, std::move(done)); };
+  control_.start_supervisor = [this](auto request, Pid asker, auto done) { start_supervisor(request, asker, done); };
   control_.child_verb = [this](auto request, auto done) { supervisors_.child_verb(request, std::move(done)); };
   control_.drain = [this](wire::Drain::Reader request, auto done) {
     const auto limit = request.getLimitNs() < 0 ? std::nullopt : std::optional(std::chrono::nanoseconds(request.getLimitNs()));
@@ -304,7 +304,7 @@ void Broker::Run::root_ended(EndReason why) {
   stop_rest();
 }
 
-void Broker::Run::start_supervisor(wire::Supervisor::Reader request, Pid asker, Control::Done done) {
+void Broker::Run::start_supervisor(wire::Supervisor::Reader request, Pid asker, const Control::Done& done) {
   const Pid linked = request.getLink() ? asker : Pid();
   Supervisors::TreeCalls calls;
   calls.started = [this, linked, done](const Supervisors::StartResult& result) {

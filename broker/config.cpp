@@ -58,7 +58,11 @@ ConfigResult parse_config(std::string text, const fs::path& file, const Settings
   if (!result.system) return result;
   result.system->settings = settings;
   for (const std::string& name : variables.unused()) {
-    result.report += "warning: --set " + name + ": no string of the config has ${" + name + "}\n";
+    result.report.append("warning: --set ")
+        .append(name)
+        .append(": no string of the config has ${")
+        .append(name)
+        .append("}\n");
     ++result.warnings;
   }
   return result;

@@ -4,13 +4,14 @@ set -euo pipefail
 
 usage() {
   cat <<'END'
-Usage: tools/setup.sh [--fuzz] [--format] [--browser] [--peers]
+Usage: tools/setup.sh [--fuzz] [--format] [--tidy] [--browser] [--peers]
 
 Installs the packages that building, running and testing muproc needs, where they are missing; does nothing when all
 are there. On a system without apt it checks instead, and lists what is missing.
 
   --fuzz     also clang and libFuzzer, for the preset "fuzz"
-  --format   also clang-format and clang-tidy
+  --format   also clang-format
+  --tidy     also clang-tidy
   --browser  also Chromium, in which a test looks at the status page (some 300 MB); without it that test is skipped
   --peers    also what mubench compares with: ZeroMQ, iceoryx, Erlang
 END
@@ -22,7 +23,8 @@ for argument in "$@"; do
   case $argument in
     --fuzz) packages+=(clang llvm libclang-rt-dev) ;;
     --browser) packages+=(chromium) ;;
-    --format) packages+=(clang-format clang-tidy) ;;
+    --format) packages+=(clang-format) ;;
+    --tidy) packages+=(clang-tidy) ;;
     --peers) packages+=(libzmq3-dev libiceoryx-posh-dev libiceoryx-hoofs-dev iceoryx erlang-base) ;;
     -h | --help) usage; exit 0 ;;
     *) usage >&2; exit 2 ;;

@@ -84,8 +84,8 @@ std::uint32_t next_line(const SourceText& source, std::uint32_t line) {
 }  // namespace
 
 std::string_view Node::kind() const {
-  constexpr std::string_view names[] = {"a boolean", "an integer", "a float", "a string",
-                                        "a date",    "an array",   "a table"};
+  constexpr std::string_view names[] = {"a table",  "a boolean", "an integer", "a float",
+                                        "a string", "a date",    "an array"};
   static_assert(std::variant_size_v<decltype(value)> == std::size(names));
   return names[value.index()];
 }

@@ -23,7 +23,8 @@ struct Node {
   using Table = std::vector<Entry>;
 
   Region at;
-  std::variant<bool, std::int64_t, double, std::string, Date, Array, Table> value = Table{};
+  // A table first, which is what a node begins as: said with an initializer, it would ask for Entry here.
+  std::variant<Table, bool, std::int64_t, double, std::string, Date, Array> value;
   bool is_octal = false;     // an integer written as 0o…
   bool is_expanded = false;  // a string that a variable was put into
 
