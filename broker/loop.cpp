@@ -144,7 +144,7 @@ Watch Loop::wait(std::chrono::nanoseconds delay, std::function<void()> call, boo
   const auto now = [] { return kj::systemPreciseMonotonicClock().now(); };
   const kj::Duration whole = delay.count() * kj::NANOSECONDS;
   const kj::TimePoint due = now() + whole;
-  const auto call_it = [this, weak = std::weak_ptr(state)] {
+  auto call_it = [this, weak = std::weak_ptr(state)] {
     const auto alive = weak.lock();
     if (alive && !alive->stopped) this->call(alive->call);
   };
@@ -155,7 +155,7 @@ Watch Loop::wait(std::chrono::nanoseconds delay, std::function<void()> call, boo
       if (late < k_away) return kj::READY_NOW;
       return port_.getTimer().atTime(now() + kj::min(late, whole));
     });
-  state->timer = waiting.then(call_it).eagerlyEvaluate([](kj::Exception&&) {});
+  state->timer = waiting.then(std::move(call_it)).eagerlyEvaluate([](kj::Exception&&) {});
   return Watch(std::move(state));
 }
 
