@@ -350,7 +350,7 @@ TEST_CASE("in a sandbox nobody is signalled, nor is others' memory read", "[sand
     MUST(::kill(::getpid(), 0) == 0);
     self.exit("refused");
   };
-  CHECK(sends("permitted", is_refused, {.strict = true, .syscalls = {"kill"}}) == "refused");
+  CHECK(fate_of_child(system.self(), "permitted", is_refused, in({.strict = true, .syscalls = {"kill"}})) == "refused");
 }
 
 TEST_CASE("in a sandbox no process is forked and no program is run", "[sandbox]") {
