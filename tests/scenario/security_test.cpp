@@ -400,9 +400,13 @@ TEST_CASE("a child has the descriptors that it was given, and no other", "[secur
   CHECK(of_plain.size() == 3);
   for (const Value& target : of_plain) CHECK(is_one_of(target, {"/dev/null", output.c_str()}));
   // And the control socket, its eventfd and those of whom it talks to.
-  for (const Pid pid : {cloned, execed})
-    for (const Value& target : descriptors_of(os_pid_of(self, pid)))
+  for (const Pid pid : {cloned, execed}) {
+    system.wait_until_idle(pid);  // it has mapped and closed what came with its kit
+    for (const Value& target : descriptors_of(os_pid_of(self, pid))) {
+      INFO(to_string(target));
       CHECK(is_one_of(target, {"/dev/null", output.c_str(), "socket:", "anon_inode:[eventfd]"}));
+    }
+  }
   self.kill(plain);
   self.kill(execed);
 }
