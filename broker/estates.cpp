@@ -205,7 +205,7 @@ void Estates::count_kept(const Muproc& dead, bool redelivers, const std::vector<
   }
   core_.table.record(dead.pid.slot()).kept_messages += messages;
   if (messages == 0) return;
-  core_.log.info("{} has left {} messages to its successor", Core::name_of(dead), messages);
+  core_.log.info("{} has left {} message{} to its successor", Core::name_of(dead), messages, messages == 1 ? "" : "s");
 }
 
 // ---- nobody ----------------------------------------------------------------------------------------------------------
