@@ -253,7 +253,7 @@ TEST_CASE(
   CHECK(letters["counts"]["in_hand"].number() == 1);
   CHECK(letters["total"].number() == 1);
   const Json last = letters["last"][0];
-  CHECK(last["text"].text() == "poison=:arsenic");
+  CHECK(last["message"].text() == "poison=:arsenic");
   CHECK(json_of({"show", "kept"})["kept"]["dropped_in_hand"].number() == 1);
   system.broker().wait_for_output("in its hand was \"poison=:arsenic\" from tester");
   CHECK_THAT(*wait_until("the crash report",
@@ -475,7 +475,7 @@ std::size_t kills_wanted(std::size_t usual) {
 void collect(std::set<std::string>& named) {
   const Json letters = book();
   for (unsigned i = 0; i < letters["last"].size(); ++i)
-    if (letters["last"][i]["why"].text() == "in_hand") named.insert(letters["last"][i]["text"].text());
+    if (letters["last"][i]["why"].text() == "in_hand") named.insert(letters["last"][i]["message"].text());
 }
 
 void play_to_death(MailboxSizes mailbox, std::size_t kills) {
