@@ -32,7 +32,7 @@ targets=()
 if [[ ${1:-} == -L && ${2:-} =~ ^[a-z]+(\|[a-z]+)*$ ]]; then
   for suite in ${2//|/ }; do
     case $suite in
-      unit | conformance | scenario | crash) targets+=("${suite}_tests") ;;
+      unit | conformance | scenario | crash | chaos) targets+=("${suite}_tests") ;;
       *) targets=(); break ;;
     esac
   done
