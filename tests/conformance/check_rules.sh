@@ -21,11 +21,13 @@ awk '
     rule = 0
   }
   FILENAME != ARGV[ARGC - 1] {
-    if (match($0, /^TEST_CASE\("([^"\\]|\\.)*"/)) {
-      title = substr($0, RSTART + 11, RLENGTH - 12)
+    # A title may stand on a line of its own.
+    if ((/^TEST_CASE\("/ || begun) && match($0, /"([^"\\]|\\.)*"/)) {
+      title = substr($0, RSTART + 1, RLENGTH - 2)
       gsub(/\\"/, "\"", title)
       titles[title] = 1
     }
+    begun = /^TEST_CASE\($/
     next
   }
   { page = FILENAME }

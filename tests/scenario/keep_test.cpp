@@ -106,6 +106,7 @@ TEST_CASE("a mailbox that is not kept begins empty, and its name finds nobody me
   Self& self = system.self();
   const Pid before = system.wait_for("kept");
   self.send("kept", "n", 1);
+  system.wait_for_unmatched("kept", 1);
   system.kill("kept");
   CHECK_FALSE(self.find("kept"));
   CHECK_THROWS_AS(self.send("kept", "n", 2), NoSuchName);
@@ -350,10 +351,8 @@ TEST_CASE("when the supervisor gives up, what was kept for the replacement are d
   CHECK(got(self) == 77);
 }
 
-TEST_CASE(
-    "when its child is stopped for good, those who wait for room in its kept mailbox fail, and what waited are dead "
-    "letters",
-    "[keep]") {
+TEST_CASE("when a child is stopped for good, who waits for room in its kept mailbox fails, and what waited are dead letters",
+          "[keep]") {
   const Fresh fresh;
   MailboxSizes small = k_keep;
   small.ring = Bytes::kib(4);
@@ -542,9 +541,7 @@ TEST_CASE(
   play_to_death(k_keep, kills_wanted(40));
 }
 
-TEST_CASE(
-    "killed again and again under four senders, with redelivery every message is handled, and what comes twice is "
-    "marked",
-    "[keep][kills]") {
+TEST_CASE("killed again and again under four senders, with redelivery all is handled, and what comes twice is marked",
+          "[keep][kills]") {
   play_to_death(k_redeliver, kills_wanted(40));
 }
