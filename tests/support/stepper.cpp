@@ -93,6 +93,40 @@ const sigset_t k_child_signal = [] {
 
 }  // namespace
 
+namespace {
+
+[[gnu::noinline]] void pass_here() { asm volatile("nop" ::: "memory"); }
+
+/// Some virtual machines take a breakpoint and never stop there.
+bool breakpoints_work() {
+  static const bool do_work = [] {
+    const pid_t child = ::fork();
+    if (child < 0) fail("fork");
+    if (child == 0) {
+      ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
+      ::raise(SIGSTOP);
+      pass_here();
+      ::_exit(0);
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    const bool is_set =
+        ::ptrace(PTRACE_POKEUSER, child, offsetof(user, u_debugreg[0]), reinterpret_cast<void*>(pass_here)) == 0 &&
+        ::ptrace(PTRACE_POKEUSER, child, offsetof(user, u_debugreg[7]), reinterpret_cast<void*>(1)) == 0;
+    ::ptrace(PTRACE_CONT, child, nullptr, nullptr);
+    ::waitpid(child, &status, 0);
+    const bool has_stopped = is_set && WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP;
+    if (!WIFEXITED(status)) {
+      ::kill(child, SIGKILL);
+      ::waitpid(child, &status, 0);
+    }
+    return has_stopped;
+  }();
+  return do_work;
+}
+
+}  // namespace
+
 Stepper::Stepper(pid_t os_pid) : os_pid_(os_pid) {
   ::pthread_sigmask(SIG_BLOCK, &k_child_signal, &former_signals_);
   if (::ptrace(PTRACE_SEIZE, os_pid_, nullptr, PTRACE_O_TRACESYSGOOD) != 0) fail("ptrace: seize");
@@ -217,6 +251,7 @@ void Stepper::set_breakpoint(std::uint64_t address) {
 }
 
 bool Stepper::run_to(const Place& place) {
+  if (!breakpoints_work()) return step_to(place);
   set_breakpoint(place.address);
   bool is_there = true;
   for (std::uint32_t visits = 0; is_there && visits < place.visit;) {
@@ -228,6 +263,21 @@ bool Stepper::run_to(const Place& place) {
   set_breakpoint(0);
   for (std::uint32_t repeat = 0; is_there && repeat < place.repeats; ++repeat) resume(PTRACE_SINGLESTEP);
   return is_there;
+}
+
+/// By counting as `record` does.
+bool Stepper::step_to(const Place& place) {
+  std::uint64_t last = 0;
+  for (std::uint32_t visits = 0, repeats = 0;;) {
+    const std::uint64_t here = address();
+    repeats = here == last ? repeats + 1 : 0;
+    visits += here == place.address && here != last;
+    last = here;
+    if (here == place.address && visits == place.visit && repeats == place.repeats) return true;
+    const Stop stop = resume(PTRACE_SINGLESTEP);
+    if (stop == Stop::ended) throw Failed("a traced process has ended before it came to its place");
+    if (stop == Stop::mark) return false;
+  }
 }
 
 bool Stepper::run_to_system_call() {

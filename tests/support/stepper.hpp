@@ -123,6 +123,7 @@ class Stepper {
   void detach(int signal);
   std::uint64_t address() const;
   bool is_system_call_at(std::uint64_t address) const;
+  bool step_to(const Place& place);
   void set_breakpoint(std::uint64_t address);
 
   pid_t os_pid_;
