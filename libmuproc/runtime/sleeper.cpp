@@ -11,7 +11,7 @@
 namespace muproc::detail {
 namespace {
 
-constexpr unsigned k_most_rounds = 1200;  // of some 40 ns: about as long as a wake-up across cores takes
+constexpr unsigned k_most_rounds = 3000;  // of 15 to 40 ns: a little longer than a wake-up across cores takes, on slow machines too
 constexpr std::chrono::nanoseconds k_not_long = std::chrono::milliseconds(10);
 // Sleeps without spinning before spinning is tried again: so many at first, twice as many each time that it did not pay.
 constexpr unsigned k_probe_after = 64;
