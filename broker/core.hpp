@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -47,10 +48,7 @@ struct Core {
   Events events{};
   Groups groups{};
   shm::GroupTable group_table{directory.groups_area()};
-  struct Memory {
-    sys::UniqueFd segment, eventfd;
-  };
-  std::map<Pid, Memory> memories{};  // of dead senders that a kept mailbox may have something unread of
+  std::map<Pid, std::shared_ptr<const Muproc>> memories{};  // of dead senders that a kept mailbox may have something unread of
 
   /// Shows in the directory what the table says of a slot.
   void show(SlotIndex slot);

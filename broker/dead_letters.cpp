@@ -112,8 +112,9 @@ std::map<Pid, std::uint64_t> DeadLetters::count_estate(const Muproc& dead, bool 
   std::map<Pid, std::uint64_t> counted;
   try {
     const shm::PeerSegment segment(dead.segment.get(), dead.pid);
-    count_channels(counted, dead, into, table, [&](const Channel& channel) { return shm::kept_position(segment, {channel.cursor, channel.secret}, redelivers); });
-    add_stashed(dead, shm::kept_in_log(segment, redelivers));
+    const shm::KeptRemains remains(segment);
+    count_channels(counted, dead, into, table, [&](const Channel& channel) { return remains.position({channel.cursor, channel.secret}, redelivers); });
+    add_stashed(dead, remains.in_log(redelivers));
   } catch (const std::exception&) {
     // As above.
   }

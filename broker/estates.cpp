@@ -35,50 +35,46 @@ std::vector<shm::KeptChannel> Estates::channels_into(Pid dead) const {
   return channels;
 }
 
-void Estates::leave(Muproc& dead, const Reason& reason) {
-  const bool redelivers = dead.plan->mailbox.in_hand == InHand::redeliver;
+/// It may be for want of descriptors that it has ended, so this needs none.
+void Estates::leave(const std::shared_ptr<Muproc>& dead, const Reason& reason) {
+  const bool redelivers = dead->plan->mailbox.in_hand == InHand::redeliver;
   try {
-    name_what_was_in_hand(dead, redelivers);
+    name_what_was_in_hand(*dead, redelivers);
   } catch (const std::exception& failure) {
-    core_.log.warn("{}: what it had in hand cannot be told: {}", Core::name_of(dead), failure.what());
+    core_.log.warn("{}: what it had in hand cannot be told: {}", Core::name_of(*dead), failure.what());
   }
-  // No more of it than is needed: its cgroup, its connection and the like go now.
-  auto left = std::make_shared<Muproc>();
-  left->pid = dead.pid;
-  left->name = dead.name;
-  left->plan = dead.plan;
-  left->segment = sys::duplicate(dead.segment.get());
-  left->eventfd = sys::duplicate(dead.eventfd.get());
-  estates_[dead.pid.slot()] = {std::move(left), reason, redelivers};
+  estates_[dead->pid.slot()] = {dead, reason, redelivers};
 }
 
 void Estates::name_what_was_in_hand(Muproc& dead, bool redelivers) {
   const shm::PeerSegment segment(dead.segment.get(), dead.pid);
   SlotRecord& record = core_.table.record(dead.pid.slot());
-  for (const shm::KeptInHand& message : shm::kept_in_hand(segment, channels_into(dead.pid))) {
+  for (const shm::KeptInHand& message : shm::KeptRemains(segment).in_hand(channels_into(dead.pid))) {
+    const shm::KeptFacts& facts = message.facts;
     const Channel* channel = message.channel ? core_.channels.find(dead.pid, message.channel->cursor) : nullptr;
-    const Pid sender = channel ? channel->speaker : message.speaker;
+    const Pid sender = channel ? channel->speaker : facts.speaker;
     const std::string sender_name = core_.dead_letters.name_of(sender, core_.table);
     const bool is_dropped = message.is_dropped(redelivers);
     const std::string fate = !is_dropped
-                                 ? fmt::format("it will be delivered again, for the {}. time", message.again + 1)
-                             : message.again > 0 ? fmt::format("it is dropped, after {} more deliveries", message.again)
+                                 ? fmt::format("it will be delivered again, for the {}. time", facts.again + 1)
+                             : facts.again > 0 ? fmt::format("it is dropped, after {} more deliveries", facts.again)
                                                  : std::string("it is dropped");
-    dead.fates.push_back({sender, message.type_id, message.timestamp, fate});
+    dead.fates.push_back({sender, facts.type_id, facts.timestamp, fate});
     const std::string text = text_of(message, channel);
     const std::string what =
         fmt::format("in its hand was {} from {}{}: {}",
-                    text.empty() ? fmt::format("a message of type {:#x}", message.type_id) : "\"" + text + '"',
+                    text.empty() ? fmt::format("a message of type {:#x}", facts.type_id) : "\"" + text + '"',
                     sender_name.empty() ? "" : sender_name + ' ', to_string(sender), fate);
     core_.log.warn("{}: {}", Core::name_of(dead), what);
     core_.tell(is_dropped ? "dropped_in_hand" : "redelivered", dead, what);
     ++(is_dropped ? record.dropped_in_hand : record.redelivered);
-    if (is_dropped) core_.dead_letters.add_in_hand(dead, sender, message.type_id, text, core_.table);
+    if (is_dropped) core_.dead_letters.add_in_hand(dead, sender, facts.type_id, text, core_.table);
   }
 }
 
 std::string Estates::text_of(const shm::KeptInHand& message, const Channel* channel) const {
-  if (message.body) return summary_of(message.body, message.words, message.flags, message.type_id);
+  const shm::KeptFacts& facts = message.facts;
+  if (message.body) return summary_of(message.body, facts.words, facts.flags, facts.type_id);
   const int memfd = channel ? memory_of(channel->sender).first : -1;
   if (memfd < 0) return {};
   const sys::Mapping ring(memfd, sys::Mapping::Access::read_only, channel->ring_size, channel->ring_offset);
@@ -91,21 +87,20 @@ std::string Estates::text_of(const shm::KeptInHand& message, const Channel* chan
 
 // ---- senders that have ended ------------------------------------------------------------------------------------------
 
-void Estates::keep_memory(const Muproc& dead, const std::set<Pid>& readers) {
-  if (!dead.segment || !dead.eventfd || !core_.channels.is_read(dead.pid)) return;
+void Estates::keep_memory(const std::shared_ptr<Muproc>& dead, const std::set<Pid>& readers) {
+  if (!dead->segment || !dead->eventfd || !core_.channels.is_read(dead->pid)) return;
   const bool is_wanted = std::any_of(readers.begin(), readers.end(), [&](Pid reader) {
     const Muproc* alive = core_.table.find(reader);
     return (alive && is_kept(*alive)) || find(reader);
   });
-  if (is_wanted) core_.memories[dead.pid] = {sys::duplicate(dead.segment.get()), sys::duplicate(dead.eventfd.get())};
+  if (is_wanted) core_.memories[dead->pid] = dead;
 }
 
 /// Its segment and eventfd; -1 when they are gone.
 std::pair<int, int> Estates::memory_of(Pid sender) const {
-  if (const Muproc* alive = core_.table.find(sender)) return {alive->segment.get(), alive->eventfd.get()};
-  const auto kept = core_.memories.find(sender);
-  return kept == core_.memories.end() ? std::pair(-1, -1)
-                                      : std::pair(kept->second.segment.get(), kept->second.eventfd.get());
+  const Muproc* found = core_.table.find(sender);
+  if (const auto kept = core_.memories.find(sender); !found && kept != core_.memories.end()) found = kept->second.get();
+  return found ? std::pair(found->segment.get(), found->eventfd.get()) : std::pair(-1, -1);
 }
 
 // ---- who has left one ------------------------------------------------------------------------------------------------
@@ -150,32 +145,33 @@ void Estates::inherit(Muproc& successor) {
   const Estate estate = std::move(found->second);
   estates_.erase(found);
   const Pid dead = estate.dead->pid;
-  const auto channels = core_.channels.inherit(dead, successor.pid);
+  auto channels = core_.channels.inherit(dead, successor.pid);
   try {
     count_kept(*estate.dead, estate.redelivers, channels);
   } catch (const std::exception& failure) {
     core_.log.warn("{}: what it takes over cannot be counted: {}", Core::name_of(successor), failure.what());
   }
-  for (const Channel& channel : channels) {
-    core_.directory.remove_channel(channel.row);
-    const auto row = core_.directory.add_channel(channel.sender, channel.receiver, channel.ring_offset,
-                                                 channel.ring_size, channel.cursor, channel.secret);
-    if (row) core_.channels.set_row(channel, *row);
-    const auto [segment, eventfd] = memory_of(channel.sender);
-    if (segment < 0) continue;
-    Message news;
-    auto opened = news->initChannelOpened();
-    opened.setCursor(channel.cursor);
-    opened.setSender(channel.sender.bits());
-    opened.setRingOffset(channel.ring_offset);
-    opened.setRingSize(channel.ring_size);
-    opened.setSecret(channel.secret);
-    opened.setIsNotTrusted(channel.is_not_trusted);
-    opened.setSpeaksFor(channel.speaker.bits());
-    successor.connection->send(news, {segment, eventfd});
-    const Muproc* sender = core_.table.find(channel.sender);
-    if (!sender) core_.send_peer_down(successor, channel.sender, Reason::noproc(), std::nullopt);
-    if (!sender || !sender->connection) continue;
+  for (Channel& channel : channels) {
+    try {
+      hand_over(channel, dead, successor);
+    } catch (const std::exception& failure) {
+      core_.log.error("{} does not get its predecessor's channel from {}: {}", Core::name_of(successor), to_string(channel.sender), failure.what());
+      close(channel, {dead, successor.pid});
+    }
+  }
+  core_.loop.bury(estate.dead);
+}
+
+/// The sender hears of it first: where that fails, the successor knows of no such channel.
+void Estates::hand_over(Channel& channel, Pid dead, Muproc& successor) {
+  core_.directory.remove_channel(channel.row);
+  const auto row = core_.directory.add_channel(channel.sender, channel.receiver, channel.ring_offset, channel.ring_size,
+                                               channel.cursor, channel.secret);
+  if (row) core_.channels.set_row(channel, channel.row = *row);
+  const auto [segment, eventfd] = memory_of(channel.sender);
+  if (segment < 0) return;
+  const Muproc* sender = core_.table.find(channel.sender);
+  if (sender && sender->connection) {
     Message moved;
     auto to = moved->initChannelMoved();
     to.setFrom(dead.bits());
@@ -183,16 +179,37 @@ void Estates::inherit(Muproc& successor) {
     to.setCursor(channel.cursor);
     sender->connection->send(moved, {successor.segment.get(), successor.eventfd.get()});
   }
-  core_.loop.bury(estate.dead);
+  Message news;
+  auto opened = news->initChannelOpened();
+  opened.setCursor(channel.cursor);
+  opened.setSender(channel.sender.bits());
+  opened.setRingOffset(channel.ring_offset);
+  opened.setRingSize(channel.ring_size);
+  opened.setSecret(channel.secret);
+  opened.setIsNotTrusted(channel.is_not_trusted);
+  opened.setSpeaksFor(channel.speaker.bits());
+  successor.connection->send(news, {segment, eventfd});
+  if (!sender) core_.send_peer_down(successor, channel.sender, Reason::noproc(), std::nullopt);
+}
+
+/// Nobody will read it. Its sender, who may know its receiver by any of these pids, opens another one.
+void Estates::close(const Channel& channel, std::initializer_list<Pid> receivers) {
+  core_.directory.remove_channel(channel.row);
+  core_.channels.close(channel);
+  Muproc* sender = core_.table.find(channel.sender);
+  if (!sender && !core_.channels.is_read(channel.sender)) core_.forget_memory_of(channel.sender);
+  for (const Pid receiver : receivers)
+    if (sender) core_.send_peer_down(*sender, receiver, Reason::noproc(), std::nullopt);
 }
 
 /// What its successor gets, as far as it is there now.
 void Estates::count_kept(const Muproc& dead, bool redelivers, const std::vector<Channel>& channels) {
   const shm::PeerSegment segment(dead.segment.get(), dead.pid);
-  std::uint64_t messages = shm::kept_in_log(segment, redelivers);
+  const shm::KeptRemains remains(segment);
+  std::uint64_t messages = remains.in_log(redelivers);
   for (const Channel& channel : channels) {
     const int memfd = memory_of(channel.sender).first;
-    const std::uint64_t position = shm::kept_position(segment, {channel.cursor, channel.secret}, redelivers);
+    const std::uint64_t position = remains.position({channel.cursor, channel.secret}, redelivers);
     if (memfd < 0 || position % shm::k_line != 0) continue;
     const sys::Mapping ring(memfd, sys::Mapping::Access::read_only, channel.ring_size, channel.ring_offset);
     shm::RingReader reader = shm::RingReader::observer(ring.data(), channel.ring_size, channel.secret, position);

@@ -117,6 +117,7 @@ void Reaper::process_ended(Pid pid) {
     const std::uint64_t events = core_.events.last();
     if (dead->when_ended) dead->when_ended(reason);
     report(*dead, reason, life, events);
+    dead->cgroup.reset();  // of one whose memory is held no more than that
     core_.loop.bury(dead);
   });
 }
@@ -147,7 +148,7 @@ std::shared_ptr<Muproc> Reaper::bury(Muproc& muproc, const Reason& reason) {
   core_.log.info("{} has ended: {}", Core::name_of(*dead), in_words(reason));
   core_.tell("death", *dead, "it has ended", in_words(reason));
   // In this order: who has heard of the death must not find a channel to the dead that seems to be alive.
-  close_channels(*dead, reason);
+  close_channels(dead, reason);
   tell_peers(*dead, reason);
   if (dead->connection) close_connection(*dead->connection);
   dead->death.stop();
@@ -182,12 +183,13 @@ void Reaper::tell_peers(const Muproc& dead, const Reason& reason) {
     if (Muproc* peer = core_.table.find(pid)) endings_.ripple(*peer, dead.pid, dead.name, reason, ignores_normal);
 }
 
-void Reaper::close_channels(Muproc& dead, const Reason& reason) {
+void Reaper::close_channels(const std::shared_ptr<Muproc>& buried, const Reason& reason) {
+  Muproc& dead = *buried;
   const auto ended = core_.channels.end(dead.pid, dead.leaves_mailbox);
   std::map<Pid, std::uint64_t> counted;
   if (dead.leaves_mailbox) {
     core_.dead_letters.bury_kept(dead, core_.table);
-    estates_.leave(dead, reason);
+    estates_.leave(buried, reason);
   } else {
     counted = core_.dead_letters.bury(dead, ended.closed, core_.table);
   }
@@ -197,7 +199,7 @@ void Reaper::close_channels(Muproc& dead, const Reason& reason) {
     if (!sender && !core_.channels.is_read(channel.sender)) core_.forget_memory_of(channel.sender);
   }
   core_.channels.is_read(dead.pid) ? core_.dead_letters.keep(dead) : core_.forget_memory_of(dead.pid);
-  estates_.keep_memory(dead, ended.peers);
+  estates_.keep_memory(buried, ended.peers);
   for (const Pid pid : ended.peers) {
     const auto at = counted.find(pid);
     if (Muproc* peer = core_.table.find(pid))

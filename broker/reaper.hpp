@@ -89,7 +89,7 @@ class Reaper {
   std::shared_ptr<Muproc> bury(Muproc& muproc, const Reason& reason);
   void report(const Muproc& dead, const Reason& reason, LastLife life, std::uint64_t events_before);
   void tell_peers(const Muproc& dead, const Reason& reason);
-  void close_channels(Muproc& dead, const Reason& reason);
+  void close_channels(const std::shared_ptr<Muproc>& buried, const Reason& reason);
 
   Core& core_;
   Endings& endings_;

@@ -1,4 +1,4 @@
-/* A kept mailbox: Keeper of libmuproc/runtime/keeper.hpp, KeepLog and take_over of libmuproc/shm/keep.hpp, [SYNC keep.commit],
+/* A kept mailbox: Keeper of libmuproc/runtime/keeper.hpp, KeepLog and KeptRemains of libmuproc/shm/keep.hpp, [SYNC keep.commit],
  * [SYNC keep.generation], [SYNC keep.whole].
  *
  * A channel holds the messages 1 to MESSAGES. Its reader handles them, stashes them, or reads on while it has one in hand,

@@ -73,7 +73,8 @@ std::unique_ptr<Keeper> make_keeper(wire::Kit::Reader kit, const std::shared_ptr
   if (kit.getHasPredecessor()) {
     std::vector<shm::KeptChannel> channels;
     for (const auto channel : kit.getInherited()) channels.push_back({channel.getCursor(), channel.getSecret()});
-    shm::take_over(shm::PeerSegment(fds[3].get(), {}), *own, *log, channels, kit.getRedelivers());
+    const shm::PeerSegment predecessor(fds[3].get(), {});
+    shm::KeptRemains(predecessor).take_over(*own, *log, channels, kit.getRedelivers());
   }
   own->keep_header().is_whole.store(1, std::memory_order_release);  // [SYNC keep.whole]
   return std::make_unique<Keeper>(own, std::move(log));

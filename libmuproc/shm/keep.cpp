@@ -3,12 +3,16 @@
 #include <algorithm>
 #include <cstring>
 #include <stdexcept>
-#include <unordered_map>
 
 namespace muproc::shm {
 namespace {
 
 constexpr std::uint64_t k_small = std::uint64_t{64} << 10;  // a log of less is not worth the copying
+
+// Of a dead one's log no more is looked at than an honest owner has there: a stash counts 256 bytes for a message at least,
+// and a kept one holds half of a half. Nor does anybody have so many handlers in each other.
+constexpr std::size_t k_most_entries = k_keep_half / 256;
+constexpr std::size_t k_most_in_hand = 1024;
 
 constexpr std::uint64_t mark_of(std::uint64_t generation, std::uint64_t offset) {
   return ((generation + 1) * 0xd1342543de82ef95 ^ (offset + 64) * 0x9e3779b97f4a7c15) | 1;
@@ -32,69 +36,9 @@ KeptFacts facts_of(const KeptEntry& entry) {
   return facts;
 }
 
-/// An entry in a dead one's log.
-struct Found {
-  KeptFacts facts;
-  KeptState state;
-  const std::byte* body;
-
-  bool is_in_hand() const { return state == KeptState::in_hand; }
-  bool is_passed_on(bool redelivers) const {
-    return state == KeptState::waiting || (is_in_hand() && redelivers && facts.again < k_most_redeliveries);
-  }
-};
-
-std::vector<Found> entries_of(const PeerSegment& dead) {
-  std::vector<Found> found;
-  // [SYNC keep.generation] acquire
-  const std::uint64_t generation = dead.keep_header().generation.load(std::memory_order_acquire);
-  const std::byte* half = dead.at(k_keep_log_offset) + (generation & 1) * k_keep_half;
-  for (std::uint64_t offset = 0; offset + sizeof(KeptEntry) <= k_keep_half;) {
-    const auto& entry = *reinterpret_cast<const KeptEntry*>(half + offset);
-    if (entry.mark.load(std::memory_order_acquire) != mark_of(generation, offset)) break;  // [SYNC keep.commit]
-    const KeptFacts facts = facts_of(entry);
-    if (size_of(facts.words) > k_keep_half - offset) break;
-    found.push_back({facts, static_cast<KeptState>(entry.state.load(std::memory_order_relaxed)),
-                     half + offset + sizeof(KeptEntry)});
-    offset += size_of(facts.words);
-  }
-  return found;
-}
-
 /// A number that belongs to the record at a position: 0 when the word speaks of another one.
 constexpr std::uint64_t belonging(std::uint64_t word, std::uint64_t position) {
   return word != 0 && (word & ~std::uint64_t{63}) == position + 64 ? word & 63 : 0;
-}
-
-/// How a dead one has left a channel.
-struct Left {
-  bool is_known = false;       // else it had read nothing of it
-  std::uint64_t position = 0;  // of the first record that it was not done with
-  std::uint64_t in_hand = 0;   // the end of that record, when it was in its hand; else 0
-  unsigned again = 0;          // by so many before
-};
-
-Left left_of(const PeerSegment& dead, const KeptChannel& channel, const std::vector<Found>& entries) {
-  Left left;
-  if (channel.cursor >= k_max_channels) return left;
-  const KeepRow& row = dead.keep_row(channel.cursor);
-  if (row.secret.load(std::memory_order_relaxed) != channel.secret) return left;
-  left.is_known = true;
-  left.position = dead.position(channel.cursor).load(std::memory_order_relaxed);
-  if (left.position == k_drained) return left;
-  if (left.position % k_line != 0)
-    left.position = dead.cursor(channel.cursor).consumed.load(std::memory_order_relaxed) & ~std::uint64_t{63};
-  for (const Found& entry : entries)
-    if (entry.facts.secret == channel.secret && entry.facts.end > left.position)
-      left.position = entry.facts.end & ~std::uint64_t{63};
-  const std::uint64_t in_hand = row.in_hand.load(std::memory_order_relaxed);
-  if (in_hand > left.position && in_hand % k_line == 0) left.in_hand = in_hand;
-  left.again = static_cast<unsigned>(belonging(row.again.load(std::memory_order_relaxed), left.position));
-  return left;
-}
-
-bool is_dropped(const Left& left, bool redelivers) {
-  return left.in_hand != 0 && (!redelivers || left.again >= k_most_redeliveries);
 }
 
 /// The ticket of a large message, from its record's body; k_tickets when it says none.
@@ -104,20 +48,6 @@ std::uint32_t ticket_of(const KeptFacts& facts, const std::byte* body) {
   LargeTable table;
   std::memcpy(&table, body + skipped * 8, sizeof table);
   return std::min(table.ticket, k_tickets);
-}
-
-/// The tickets are counted on by the sender: a bit is toggled back once for each large message that is done with. Those in
-/// the log are not; one that was only read, and will be read again, is as if it had not been; all others are done with.
-void take_over_tickets(const PeerSegment& dead, const OwnSegment& own, const KeptChannel& channel, const Left& left,
-                       bool is_read_again, std::uint64_t in_log) {
-  const KeepRow& from = dead.keep_row(channel.cursor);
-  const std::uint64_t released = dead.cursor(channel.cursor).released.load(std::memory_order_relaxed);
-  std::uint64_t outstanding = (from.owed.load(std::memory_order_relaxed) ^ released) & ~in_log;
-  const std::uint64_t large = from.large.load(std::memory_order_relaxed);
-  const bool is_of_first = large != 0 && (large & ~std::uint64_t{63}) == left.position + 64;
-  if (is_of_first && is_read_again) outstanding &= ~(std::uint64_t{1} << (large & 63));
-  own.cursor(channel.cursor).released.store(released ^ outstanding, std::memory_order_relaxed);
-  own.keep_row(channel.cursor).owed.store(released ^ outstanding ^ in_log, std::memory_order_relaxed);
 }
 
 }  // namespace
@@ -202,52 +132,87 @@ void KeepLog::renew() {
 
 // ---- after a death ---------------------------------------------------------------------------------------------------
 
-std::vector<KeptInHand> kept_in_hand(const PeerSegment& dead, std::span<const KeptChannel> channels) {
-  std::vector<KeptInHand> in_hand;
-  const auto entries = entries_of(dead);
-  for (const Found& entry : entries) {
-    if (!entry.is_in_hand()) continue;
-    KeptInHand found;
-    found.speaker = entry.facts.speaker;
-    found.type_id = entry.facts.type_id;
-    found.timestamp = entry.facts.timestamp;
-    found.kind = entry.facts.kind;
-    found.flags = entry.facts.flags;
-    found.again = entry.facts.again;
-    found.body = entry.body;
-    found.words = entry.facts.words;
-    in_hand.push_back(found);
+KeptRemains::KeptRemains(const PeerSegment& dead) : dead_(dead) {
+  // [SYNC keep.generation] acquire
+  const std::uint64_t generation = dead.keep_header().generation.load(std::memory_order_acquire);
+  const std::byte* half = dead.at(k_keep_log_offset) + (generation & 1) * k_keep_half;
+  for (std::uint64_t offset = 0; offset + sizeof(KeptEntry) <= k_keep_half && entries_.size() < k_most_entries;) {
+    const auto& entry = *reinterpret_cast<const KeptEntry*>(half + offset);
+    if (entry.mark.load(std::memory_order_acquire) != mark_of(generation, offset)) break;  // [SYNC keep.commit]
+    const KeptFacts facts = facts_of(entry);
+    if (size_of(facts.words) > k_keep_half - offset) break;
+    const auto state = static_cast<KeptState>(entry.state.load(std::memory_order_relaxed));
+    // What was handled has moved its channel's position before.
+    if (state == KeptState::waiting || state == KeptState::in_hand) {
+      entries_.push_back({facts, state, half + offset + sizeof(KeptEntry)});
+      std::uint64_t& end = logged_to_[facts.secret];
+      end = std::max(end, facts.end & ~std::uint64_t{63});
+    }
+    offset += size_of(facts.words);
   }
+}
+
+KeptRemains::Left KeptRemains::left(const KeptChannel& channel) const {
+  Left left;
+  if (channel.cursor >= k_max_channels) return left;
+  const KeepRow& row = dead_.keep_row(channel.cursor);
+  if (row.secret.load(std::memory_order_relaxed) != channel.secret) return left;
+  left.is_known = true;
+  left.position = dead_.position(channel.cursor).load(std::memory_order_relaxed);
+  if (left.position == k_drained) return left;
+  if (left.position % k_line != 0)
+    left.position = dead_.cursor(channel.cursor).consumed.load(std::memory_order_relaxed) & ~std::uint64_t{63};
+  if (const auto logged = logged_to_.find(channel.secret); logged != logged_to_.end())
+    left.position = std::max(left.position, logged->second);
+  const std::uint64_t in_hand = row.in_hand.load(std::memory_order_relaxed);
+  if (in_hand > left.position && in_hand % k_line == 0) left.in_hand = in_hand;
+  left.again = static_cast<unsigned>(belonging(row.again.load(std::memory_order_relaxed), left.position));
+  return left;
+}
+
+std::vector<KeptInHand> KeptRemains::in_hand(std::span<const KeptChannel> channels) const {
+  std::vector<KeptInHand> in_hand;
+  for (const Entry& entry : entries_)
+    if (entry.is_in_hand() && in_hand.size() < k_most_in_hand) in_hand.push_back({.facts = entry.facts, .channel = {}, .body = entry.body});
   for (const KeptChannel& channel : channels) {
-    const Left left = left_of(dead, channel, entries);
-    if (!left.is_known || left.in_hand == 0) continue;
-    KeptInHand found;
-    found.channel = channel;
-    found.position = left.position;
-    found.type_id = dead.keep_row(channel.cursor).in_hand_type.load(std::memory_order_relaxed);
-    found.timestamp = dead.keep_row(channel.cursor).in_hand_stamp.load(std::memory_order_relaxed);
-    found.again = left.again;
+    const Left left = this->left(channel);
+    if (!left.is_known || left.in_hand == 0 || in_hand.size() >= k_most_in_hand) continue;
+    KeptInHand found{.facts = {}, .channel = channel, .position = left.position};
+    found.facts.type_id = dead_.keep_row(channel.cursor).in_hand_type.load(std::memory_order_relaxed);
+    found.facts.timestamp = dead_.keep_row(channel.cursor).in_hand_stamp.load(std::memory_order_relaxed);
+    found.facts.again = static_cast<std::uint16_t>(left.again);
     in_hand.push_back(found);
   }
   return in_hand;
 }
 
-std::uint64_t kept_in_log(const PeerSegment& dead, bool redelivers) {
-  std::uint64_t messages = 0;
-  for (const Found& entry : entries_of(dead)) messages += entry.is_passed_on(redelivers);
-  return messages;
+std::uint64_t KeptRemains::in_log(bool redelivers) const {
+  return static_cast<std::uint64_t>(
+      std::ranges::count_if(entries_, [&](const Entry& entry) { return entry.is_passed_on(redelivers); }));
 }
 
-std::uint64_t kept_position(const PeerSegment& dead, const KeptChannel& channel, bool redelivers) {
-  const Left left = left_of(dead, channel, entries_of(dead));
-  return is_dropped(left, redelivers) ? left.in_hand : left.position;
+std::uint64_t KeptRemains::position(const KeptChannel& channel, bool redelivers) const {
+  const Left left = this->left(channel);
+  return left.is_dropped(redelivers) ? left.in_hand : left.position;
 }
 
-void take_over(const PeerSegment& dead, const OwnSegment& own, KeepLog& log, std::span<const KeptChannel> channels,
-               bool redelivers) {
-  const auto entries = entries_of(dead);
+/// The tickets are counted on by the sender: a bit is toggled back once for each large message that is done with. Those in
+/// the log are not; one that was only read, and will be read again, is as if it had not been; all others are done with.
+void KeptRemains::take_over_tickets(const OwnSegment& own, const KeptChannel& channel, const Left& left, bool is_read_again,
+                                    std::uint64_t in_log) const {
+  const KeepRow& from = dead_.keep_row(channel.cursor);
+  const std::uint64_t released = dead_.cursor(channel.cursor).released.load(std::memory_order_relaxed);
+  std::uint64_t outstanding = (from.owed.load(std::memory_order_relaxed) ^ released) & ~in_log;
+  const std::uint64_t large = from.large.load(std::memory_order_relaxed);
+  const bool is_of_first = large != 0 && (large & ~std::uint64_t{63}) == left.position + 64;
+  if (is_of_first && is_read_again) outstanding &= ~(std::uint64_t{1} << (large & 63));
+  own.cursor(channel.cursor).released.store(released ^ outstanding, std::memory_order_relaxed);
+  own.keep_row(channel.cursor).owed.store(released ^ outstanding ^ in_log, std::memory_order_relaxed);
+}
+
+void KeptRemains::take_over(const OwnSegment& own, KeepLog& log, std::span<const KeptChannel> channels, bool redelivers) const {
   std::unordered_map<std::uint64_t, std::uint64_t> tickets;  // in the log, by channel
-  for (const Found& entry : entries) {
+  for (const Entry& entry : entries_) {
     if (!entry.is_passed_on(redelivers)) continue;
     KeptFacts facts = entry.facts;
     facts.again = static_cast<std::uint16_t>(facts.again + entry.is_in_hand());
@@ -256,9 +221,9 @@ void take_over(const PeerSegment& dead, const OwnSegment& own, KeepLog& log, std
       tickets[facts.secret] |= std::uint64_t{1} << ticket;
   }
   for (const KeptChannel& channel : channels) {
-    const Left left = left_of(dead, channel, entries);
+    const Left left = this->left(channel);
     if (!left.is_known) continue;
-    const bool drops = is_dropped(left, redelivers);
+    const bool drops = left.is_dropped(redelivers);
     const std::uint64_t position = drops ? left.in_hand : left.position;
     KeepRow& row = own.keep_row(channel.cursor);
     own.position(channel.cursor).store(position, std::memory_order_relaxed);
@@ -267,7 +232,7 @@ void take_over(const PeerSegment& dead, const OwnSegment& own, KeepLog& log, std
     own.cursor(channel.cursor).consumed.store(position, std::memory_order_relaxed);
     const unsigned again = drops ? 0 : left.again + (left.in_hand != 0 ? 1 : 0);
     row.again.store(again ? (position + 64) | again : 0, std::memory_order_relaxed);
-    take_over_tickets(dead, own, channel, left, !drops, tickets[channel.secret]);
+    take_over_tickets(own, channel, left, !drops, tickets[channel.secret]);
   }
 }
 

@@ -25,6 +25,7 @@
 #include <map>
 #include <optional>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
 #include <muproc/pid.hpp>
@@ -91,31 +92,59 @@ struct KeptChannel {
 
 /// A message that was in hand at the death.
 struct KeptInHand {
-  Pid speaker;  // nil where only the channel tells
+  KeptFacts facts;  // of one in a ring, no more than type, timestamp and `again`; the channel tells whose it is
   std::optional<KeptChannel> channel;
-  std::uint64_t position = 0;  // of its record in the channel, where it is not in the log
-  std::uint64_t type_id = 0, timestamp = 0;
-  std::uint8_t kind = 0, flags = 0;
-  unsigned again = 0;               // in so many hands before
-  const std::byte* body = nullptr;  // in the log, `words` words; null: in the ring
-  std::uint32_t words = 0;
+  std::uint64_t position = 0;       // of its record in the channel, where it is not in the log
+  const std::byte* body = nullptr;  // in the log; null: in the ring
 
   /// Its successor does not get it.
-  bool is_dropped(bool redelivers) const { return !redelivers || again >= k_most_redeliveries; }
+  bool is_dropped(bool redelivers) const { return !redelivers || facts.again >= k_most_redeliveries; }
 };
 
-/// What the dead one had in hand, outermost handlers first as far as the log tells. Its memory may say anything.
-std::vector<KeptInHand> kept_in_hand(const PeerSegment& dead, std::span<const KeptChannel> channels);
+/// What a dead one has left of its kept mailbox. Its memory may say anything, and is looked through once, at the beginning:
+/// what is answered then takes no longer for that.
+class KeptRemains {
+ public:
+  /// The segment must outlive it.
+  explicit KeptRemains(const PeerSegment& dead);
 
-/// How many messages of the log its successor gets.
-std::uint64_t kept_in_log(const PeerSegment& dead, bool redelivers);
+  /// What it had in hand, outermost handlers first as far as the log tells. No more than anybody has handlers in each other.
+  std::vector<KeptInHand> in_hand(std::span<const KeptChannel> channels) const;
+  /// How many messages of the log its successor gets.
+  std::uint64_t in_log(bool redelivers) const;
+  /// Where a successor goes on to read that channel; k_drained: nowhere.
+  std::uint64_t position(const KeptChannel& channel, bool redelivers) const;
+  /// Copies it to the fresh segment `own`. Nothing counts before `is_whole` is stored, which is the caller's to do.
+  void take_over(const OwnSegment& own, KeepLog& log, std::span<const KeptChannel> channels, bool redelivers) const;
 
-/// Where a successor goes on to read that channel; k_drained: nowhere.
-std::uint64_t kept_position(const PeerSegment& dead, const KeptChannel& channel, bool redelivers);
+ private:
+  /// An entry that is not handled.
+  struct Entry {
+    KeptFacts facts;
+    KeptState state;
+    const std::byte* body;
 
-/// Copies to the fresh segment `own` what its owner's dead predecessor has left of its mailbox. Nothing counts before
-/// `is_whole` is stored, which is the caller's to do.
-void take_over(const PeerSegment& dead, const OwnSegment& own, KeepLog& log, std::span<const KeptChannel> channels,
-               bool redelivers);
+    bool is_in_hand() const { return state == KeptState::in_hand; }
+    bool is_passed_on(bool redelivers) const {
+      return state == KeptState::waiting || (is_in_hand() && redelivers && facts.again < k_most_redeliveries);
+    }
+  };
+  /// How it has left a channel.
+  struct Left {
+    bool is_known = false;       // else it had read nothing of it
+    std::uint64_t position = 0;  // of the first record that it was not done with
+    std::uint64_t in_hand = 0;   // the end of that record, when it was in its hand; else 0
+    unsigned again = 0;          // by so many before
+
+    bool is_dropped(bool redelivers) const { return in_hand != 0 && (!redelivers || again >= k_most_redeliveries); }
+  };
+  Left left(const KeptChannel& channel) const;
+  void take_over_tickets(const OwnSegment& own, const KeptChannel& channel, const Left& left, bool is_read_again,
+                         std::uint64_t in_log) const;
+
+  const PeerSegment& dead_;
+  std::vector<Entry> entries_;
+  std::unordered_map<std::uint64_t, std::uint64_t> logged_to_;  // by channel: where its last record ends that is in the log
+};
 
 }  // namespace muproc::shm

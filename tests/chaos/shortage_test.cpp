@@ -3,10 +3,12 @@
 #include <capnp/serialize.h>
 #include <muproc/supervisor.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "chaos/shortage.hpp"
 #include "support/catch.hpp"
@@ -33,6 +35,17 @@ void waits(Self& self) {
 void greets(Self& self) {
   while (!self.find("tester")) self.sleep(5ms);
   self.send("tester", "here", self.pid());
+  waits(self);
+}
+
+/// Passes on what it gets.
+void passes_on(Self& self) {
+  for (;;) self.receive(on<"n">() >> [&](int n) { self.send("tester", "got", n); });
+}
+
+void sends_ten_more(Self& self) {
+  for (int n = 10; n < 20; ++n) self.send("a", "n", n);
+  self.send("tester", "sent", true);
   waits(self);
 }
 
@@ -142,6 +155,32 @@ TEST_CASE("who dies while the broker has no descriptor left is reaped, and start
     CHECK(wait_for_replacement(self, "a", before));
     wait_until("no zombie", [&] { return zombies_of(broker) == 0; });
   }
+}
+
+TEST_CASE("a mailbox is kept whose owner, and then a sender, ended while the broker had no descriptor left",
+          "[broker][shortage][keep]") {
+  LiveSystem system(supervisor(one_for_one, {1'000'000, 1s},
+                               {{"a", passes_on, {.backoff = k_soon, .mailbox = {.on_restart = OnRestart::keep}}}}));
+  Self& self = system.self();
+  const Pid before = wait_for_name(self, "a");
+  system.suspend("a");
+  for (int n = 0; n < 10; ++n) self.send("a", "n", n);
+  const Pid other = self.spawn("other", sends_ten_more);
+  CHECK(next<bool, "sent">(self));
+  const pid_t processes[] = {os_pid_of(self, before), os_pid_of(self, other)};
+  {
+    const Shortage shortage(system.broker().os_pid(), 0);
+    for (const pid_t process : processes) {
+      ::kill(process, SIGKILL);
+      wait_until("it to be reaped", [&] { return process_state(process) == 'X'; });
+    }
+  }
+  wait_for_replacement(self, "a", before);
+  std::vector<int> got;
+  while (got.size() < 20) got.push_back(next<int, "got">(self));
+  CHECK(std::is_sorted(got.begin(), std::stable_partition(got.begin(), got.end(), [](int n) { return n < 10; })));
+  std::ranges::sort(got);
+  for (int n = 0; n < 20; ++n) CHECK(got[static_cast<std::size_t>(n)] == n);
 }
 
 TEST_CASE("a restart that fails at once leaves others their turn", "[broker][shortage][supervisor]") {

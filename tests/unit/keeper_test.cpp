@@ -136,7 +136,10 @@ class Life {
   Life(World& world, Pid self, int memfd, int predecessor, bool redelivers, std::uint64_t seed)
       : world_(world), random_(seed), own_(std::make_shared<shm::OwnSegment>(memfd, self)) {
     auto log = std::make_unique<shm::KeepLog>(own_->at(shm::k_keep_offset));
-    if (predecessor >= 0) shm::take_over(shm::PeerSegment(predecessor, {}), *own_, *log, world.channels(), redelivers);
+    if (predecessor >= 0) {
+      const shm::PeerSegment dead(predecessor, {});
+      shm::KeptRemains(dead).take_over(*own_, *log, world.channels(), redelivers);
+    }
     own_->keep_header().is_whole.store(1);
     keeper_ = std::make_unique<Keeper>(own_, std::move(log));
     inbox_ = std::make_unique<Inbox>(
@@ -289,10 +292,10 @@ class Receiver {
     child_ = -1;
     if (!WIFSIGNALED(status)) ++world_.board->spoilt;
     if (!is_whole()) return;  // what its predecessor has left is whole still
-    for (const shm::KeptInHand& message : shm::kept_in_hand(peer_->segment, world_.channels())) {
-      const std::uint64_t number = message.timestamp - 1;
+    for (const shm::KeptInHand& message : shm::KeptRemains(peer_->segment).in_hand(world_.channels())) {
+      const std::uint64_t number = message.facts.timestamp - 1;
       ++in_hand[number];
-      if (message.again + 1 != in_hand[number]) ++world_.board->miscounted;
+      if (message.facts.again + 1U != in_hand[number]) ++world_.board->miscounted;
       if (message.is_dropped(redelivers_)) dropped.insert(number);
     }
     predecessor_ = std::move(memfd_);
@@ -441,5 +444,20 @@ TEST_CASE("the log of kept messages begins anew when most of it is handled, and 
     CHECK(first == expected);
     expected += 1000;
   }
-  CHECK(shm::kept_in_log(shm::PeerSegment(memfd.get(), {}), false) == kept.size());
+  const shm::PeerSegment dead(memfd.get(), {});
+  CHECK(shm::KeptRemains(dead).in_log(false) == kept.size());
+}
+
+TEST_CASE("of the log of one that has spoilt it no more is looked at than an honest one could have left", "[keep][security]") {
+  const sys::UniqueFd memfd = sys::create_memfd("test-log", shm::k_segment_size);
+  const shm::OwnSegment own(memfd.get(), Pid(0, 0, 1));
+  shm::KeepLog log(own.at(shm::k_keep_offset));
+  constexpr std::uint64_t honest = shm::k_keep_half / 256;
+  const std::byte nothing{};
+  for (std::uint64_t n = 0; n < honest + 1000; ++n) log.append({}, n < 5000 ? shm::KeptState::in_hand : shm::KeptState::waiting, &nothing);
+  const shm::PeerSegment dead(memfd.get(), {});
+  const shm::KeptRemains remains(dead);
+  CHECK(remains.in_log(true) == honest);
+  CHECK(remains.in_log(false) == honest - 5000);
+  CHECK(remains.in_hand({}).size() == 1024);
 }
