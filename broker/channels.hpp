@@ -1,8 +1,9 @@
 // The book of channels: who may write to whom, through which ring and which cursor.
 //
 // A channel is opened at a sender's first send. Its ring lies in the sender's segment, its cursor in the receiver's. When
-// the receiver dies its incoming channels are gone, unless its mailbox is kept: then its successor gets them. When the sender dies each stays until its receiver has read what is
-// there and says so (or dies): only then is the cursor free for another channel.
+// the receiver dies its incoming channels are gone, unless its mailbox is kept: then its successor gets them. When the
+// sender dies each stays until its receiver has read what is there and says so (or dies): only then is the cursor free for
+// another channel.
 //
 // Pure: what is asked for is checked here, and who must be told is answered here; telling is the caller's.
 #pragma once

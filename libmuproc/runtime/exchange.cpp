@@ -3,6 +3,7 @@
 
 #include "runtime/arguments.hpp"
 #include "runtime/runtime.hpp"
+#include "shm/counter.hpp"
 #include "shm/dead_letters.hpp"
 #include "sys/clock.hpp"
 #include "wire/server.capnp.h"
@@ -10,10 +11,6 @@
 
 namespace muproc::detail {
 namespace {
-
-void add(shm::AtomicU64& counter, std::uint64_t count) {
-  counter.store(counter.load(std::memory_order_relaxed) + count, std::memory_order_relaxed);
-}
 
 template <class Enum>
 void set(shm::AtomicU32& word, Enum value) {
@@ -94,7 +91,7 @@ void Runtime::drop(Pid to, Message::Kind kind, std::uint64_t type_id, std::strin
   const shm::Drop why = directory_->draining(to)      ? shm::Drop::draining
                         : kind == Message::Kind::call ? shm::Drop::call
                                                       : shm::Drop::ended;
-  if (why != shm::Drop::draining) add(own_->status().sent_to_dead, 1);
+  if (why != shm::Drop::draining) shm::add(own_->status().sent_to_dead, 1);
   note(own_->status().dead_letters, {why, kit_.pid, to, static_cast<shm::RecordKind>(kind), type_id, {}, std::move(text), wall_clock()});
 }
 
@@ -149,7 +146,7 @@ bool Runtime::send(Address to, ScratchLease& lease, std::uint64_t type_id, SendW
       return true;
     }
     if (try_send_once(*channel, lease, header, ref)) return true;
-    if (!std::exchange(counted, true)) add(own_->status().sends_blocked, 1);
+    if (!std::exchange(counted, true)) shm::add(own_->status().sends_blocked, 1);
     if (!wait_for_room(target, wait, deadline)) return false;
     channel = outbox_.find(target);  // it may have been closed while we waited
   }
@@ -287,22 +284,11 @@ void Runtime::send_to_self(ScratchLease& lease, std::uint64_t type_id, Message::
   body->timestamp = stamp(ticks());
   body->open();
   Message message(std::move(body));
-  add(own_->status().messages_sent, 1);
+  shm::add(own_->status().messages_sent, 1);
   if (route_reply(message)) return;
   // What a timer has sent is the timer's affair, and that ends with us.
   if (keeper_ && may_wait(kind) && !firing_) keep_own(message);
   inbox_.push(std::move(message));
-}
-
-/// To the log, as one segment.
-void Runtime::keep_own(Message& message) {
-  inbox_.require_room_for(message);
-  Body& body = *message.body();
-  if (body.further.empty()) return keeper_->took_own(body, reinterpret_cast<const std::byte*>(body.own.get()), static_cast<std::uint32_t>(body.first_words));
-  capnp::MallocMessageBuilder flat(static_cast<unsigned>(message.root().targetSize().wordCount + 1));
-  flat.setRoot(message.root());
-  const auto segment = flat.getSegmentsForOutput()[0];
-  keeper_->took_own(body, reinterpret_cast<const std::byte*>(segment.begin()), static_cast<std::uint32_t>(segment.size()));
 }
 
 // ---- in --------------------------------------------------------------------------------------------------------------
@@ -412,20 +398,6 @@ inline void Runtime::run_clause(const ClauseTable::Entry& entry, Message& messag
   entry.run(entry.slot, message, result);
 }
 
-void Runtime::run_clause_kept(const ClauseTable::Entry& entry, Message& message, void* result) {
-  handle(message, [&] { entry.run(entry.slot, message, result); });
-}
-
-void Runtime::Handling::begin() {
-  if ((kept_ = message_.envelope().kept)) keeper_->begin(kept_);
-}
-
-/// A handler that has taken its message away keeps it for later.
-void Runtime::Handling::end() {
-  const std::uint32_t kept = std::exchange(kept_, 0);
-  message_.envelope_ ? keeper_->finish(*message_.body()) : keeper_->put_back(kept);
-}
-
 /// A message whose fields are not what their kinds say is reported here; its receiver drops it.
 inline Runtime::Match Runtime::match(const ClauseTable::Entry& entry, const Message& message) {
   try {
@@ -438,7 +410,7 @@ inline Runtime::Match Runtime::match(const ClauseTable::Entry& entry, const Mess
 
 void Runtime::drop_malformed(const Message& message, const kj::Exception& malformed) {
   log().error("dropped a malformed message of {}: {}", to_string(message.from()), malformed.getDescription().cStr());
-  add(own_->status().malformed, 1);
+  shm::add(own_->status().malformed, 1);
 }
 
 bool Runtime::receive(const ClauseTable& table, void* result) {
@@ -469,7 +441,7 @@ bool Runtime::receive(const ClauseTable& table, void* result) {
     } catch (const kj::Exception& malformed) {
       if (!from || from == kit_.pid || !is_about_contents(malformed)) throw;
       log().error("dropped a malformed message of {}, which was being handled: {}", to_string(from), malformed.getDescription().cStr());
-      add(own_->status().malformed, 1);
+      shm::add(own_->status().malformed, 1);
       return false;
     }
   };

@@ -6,15 +6,12 @@
 #include <cstring>
 #include <utility>
 
+#include "shm/counter.hpp"
 #include "sys/clock.hpp"
 #include "wire/mumsg.capnp.h"
 
 namespace muproc::detail {
 namespace {
-
-void add(shm::AtomicU64& counter, std::uint64_t count) {
-  counter.store(counter.load(std::memory_order_relaxed) + count, std::memory_order_relaxed);
-}
 
 /// What a stashed message costs beyond its words, so that empty ones are limited too.
 constexpr std::size_t k_stash_overhead = 256;
@@ -100,7 +97,7 @@ bool Inbox::notice_ready() {
 void Inbox::refuse(InChannel& channel, std::uint64_t position, const std::string& why) {
   hooks_.corrupt(channel, position, why);
   channel.closed = true;
-  add(own_->status().malformed, 1);
+  shm::add(own_->status().malformed, 1);
 }
 
 bool Inbox::ready() {
@@ -187,8 +184,8 @@ BodyPtr Inbox::consume(InChannel& channel) {
 inline void Inbox::note_received(const InChannel& channel, const Body& body) {
   latest_ = std::max(latest_, channel.head.timestamp);
   shm::StatusBlock& status = own_->status();
-  add(status.messages_received, 1);
-  add(status.bytes_received, body.bytes());
+  shm::add(status.messages_received, 1);
+  shm::add(status.bytes_received, body.bytes());
 }
 
 /// Of a kept mailbox: what was sent to a predecessor is read too, where it is a successor's to have; and nothing is done with
@@ -232,7 +229,7 @@ inline BodyPtr Inbox::read_record(InChannel& channel) {
 inline BodyPtr Inbox::copy_record(const InChannel& channel, const shm::RecordHeader& head, const std::byte* from, std::size_t words) {
   BodyPtr body = pool_.take(words);
   shm::copy_out(reinterpret_cast<std::byte*>(body->own.get()), from, words);
-  add(own_->status().bytes_copied_in, words * 8);
+  shm::add(own_->status().bytes_copied_in, words * 8);
   body->from = From(channel.speaker);
   body->kind = static_cast<Message::Kind>(head.kind);
   body->type_id = head.type_id;
@@ -317,7 +314,7 @@ void Inbox::copy_large(const InChannel& channel, Body& body) {
     segment = {to, segment.size()};
     to += segment.size();
   }
-  add(own_->status().bytes_copied_in, words * 8);
+  shm::add(own_->status().bytes_copied_in, words * 8);
   if (keeper_) return;  // a successor may have to copy it once more
   body.channel->release_ticket(body.ticket);
   channel.peer->wake(shm::Asleep::for_room);

@@ -8,17 +8,11 @@
 
 #include "runtime/interrupt.hpp"
 #include "runtime/log.hpp"
+#include "shm/counter.hpp"
 #include "sys/clock.hpp"
 #include "wire/codec.hpp"
 
 namespace muproc::detail {
-namespace {
-
-void add(shm::AtomicU64& counter, std::uint64_t count) {
-  counter.store(counter.load(std::memory_order_relaxed) + count, std::memory_order_relaxed);
-}
-
-}  // namespace
 
 constinit thread_local Runtime* Runtime::current_ = nullptr;
 bool Runtime::forked_ = false;
@@ -75,7 +69,7 @@ Runtime::Runtime(Kit kit, wire::FrameSocket socket, std::uint64_t frames_receive
               .lost =
                   [this](Pid from, const std::string& why) {
                     log().error("lost a kept message of {}: {}", to_string(from), why);
-                    add(own_->status().malformed, 1);
+                    shm::add(own_->status().malformed, 1);
                   }}),
       outbox_(own_, kit_.max_message,
               {.new_extent =
@@ -112,13 +106,6 @@ Runtime::Runtime(Kit kit, wire::FrameSocket socket, std::uint64_t frames_receive
   if (kit_.is_child) sys::use_virtual_clock(directory_->virtual_clock());
   current_ = this;
   if (keeper_) take_over(before_go);
-}
-
-/// What the predecessor has left, whose channels we have heard of before we were told to go.
-void Runtime::take_over(std::vector<wire::Frame>& before_go) {
-  inbox_.keep_by(*keeper_);
-  for (wire::Frame& frame : before_go) hear(frame.as<wire::FromBroker>(), frame.fds());
-  inbox_.take_over();
 }
 
 Runtime::~Runtime() {
@@ -290,14 +277,6 @@ void Runtime::hear_down(wire::PeerDown::Reader down) {
   for (auto& [ref, call] : calls_)
     if (call.target == pid && !call.down) call.down = wire::read(reason);
   if (router_) unrouted_ends_.emplace_back(pid, wire::read(reason));
-}
-
-/// What we wrote before we knew has woken nobody.
-void Runtime::hear_moved(wire::ChannelMoved::Reader moved, std::vector<sys::UniqueFd>& fds) {
-  if (fds.size() != 2) return;
-  auto peer = meet(Pid(moved.getTo()), fds[0].get(), std::move(fds[1]));
-  outbox_.move(Pid(moved.getFrom()), peer, moved.getCursor());
-  peer->wake(shm::Asleep::for_news);
 }
 
 std::shared_ptr<Peer> Runtime::meet(Pid pid, int segment_fd, sys::UniqueFd eventfd) {

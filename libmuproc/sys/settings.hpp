@@ -3,8 +3,8 @@
 // They are prepared before a clone and applied in it, between the clone and the first of the muproc's own code, both
 // when the clone goes on in its image and when it is about to exec. `apply` allocates nothing and makes
 // async-signal-safe calls only. Whatever needs a privilege is applied before the user changes, in an order that gives
-// each the best chance, and the sandbox comes last, since nothing of the rest could be done in it; the first step that fails ends it, and the process must not go on: it would run with less
-// restraint than somebody wanted.
+// each the best chance, and the sandbox comes last, since nothing of the rest could be done in it. The first step that fails
+// ends it, and the process must not go on: it would run with less restraint than somebody wanted.
 //
 // A change of user makes the kernel forget the parent-death signal: whoever applies settings sets it afterwards.
 #pragma once

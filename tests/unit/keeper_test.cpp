@@ -368,7 +368,7 @@ Tally play(std::size_t kills, bool redelivers, Random& random) {
     const unsigned started = world.board->started[number], finished = world.board->finished[number];
     const bool is_dropped = receiver.dropped.contains(number);
     tally.dropped += is_dropped;
-    tally.handled += !is_dropped;
+    tally.handled += finished > 0 && !is_dropped;
     tally.lost += started == 0 && !is_dropped;
     tally.twice += !redelivers && started > 1;
     tally.unfinished += !is_dropped && finished == 0;
