@@ -95,10 +95,12 @@ Process outsider(const std::string& system) {
 
 // ---- zygotes ---------------------------------------------------------------------------------------------------------
 
-/// The broker's child that calls itself so, and is no muproc: those have their zygote's name.
+/// The one child of the broker that calls itself so, and is no muproc: those have their zygote's name. So have, for a moment,
+/// the one that was killed, and what it has cloned that nobody had asked for.
 pid_t child_called(LiveSystem& system, const std::string& name) {
   const pid_t parent = system.broker().os_pid();
-  return wait_until("a process called " + name, [&] {
+  return wait_until("one process called " + name, [&] {
+    std::vector<pid_t> found;
     std::set<pid_t> muprocs;
     for (const MuprocInfo& info : system.self().list()) muprocs.insert(info.os_pid);
     std::ifstream children("/proc/" + std::to_string(parent) + "/task/" + std::to_string(parent) + "/children");
@@ -106,9 +108,9 @@ pid_t child_called(LiveSystem& system, const std::string& name) {
       std::ifstream file("/proc/" + std::to_string(child) + "/comm");
       std::string comm;
       std::getline(file, comm);
-      if (comm == name && !muprocs.contains(child)) return child;
+      if (comm == name && !muprocs.contains(child)) found.push_back(child);
     }
-    return 0;
+    return found.size() == 1 && process_lives(found.front()) ? found.front() : 0;
   });
 }
 

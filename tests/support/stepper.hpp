@@ -1,9 +1,13 @@
 // A process under ptrace, led instruction by instruction to where it is to be killed or stopped.
 //
 // What is stepped lies between two marks: `mark()` in the tested function. A first run is recorded: each instruction between
-// the marks, and which of them changed a shared byte or was a system call. A place in the recording is an instruction's address and
-// how often it had been reached by then, so another process cloned from the same image is led there by a breakpoint
-// register of the processor, in some 20 µs rather than in as much for each step; its way may differ elsewhere.
+// the marks, and which of them changed a shared byte or was a system call. A place in the recording is an instruction's
+// address and how often it had been reached by then, so another process cloned from the same image is led there by a
+// breakpoint, at the cost of a few steps for each visit rather than of one for each instruction; its way may differ
+// elsewhere.
+//
+// A breakpoint is an int3 in the process's own copy of its text, for as long as it runs. It is gone before anybody else
+// can meet it: whenever the process stands where it was led, while it makes a clone of itself, and when it is let go.
 //
 //     make_marks();                                 // before the system: all its processes then share them
 //     Stepper stepper(os_pid);                      // stopped now
@@ -19,12 +23,14 @@
 #pragma once
 
 #include <sys/types.h>
+#include <sys/user.h>
 
 #include <atomic>
 #include <csignal>
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -99,15 +105,19 @@ class Stepper {
 
   /// Lets it run to its next mark. Throws Failed when it ends before.
   void run_to_mark();
-  /// Steps to the next mark, or to its end.
-  Recording record(WatchedMemory* watched = nullptr);
-  /// Lets it run until it is about to execute the instruction at that place. False when it came to a mark instead: it went
-  /// another way than the one that was recorded.
+  /// Steps to the next mark, or to its end; through the kernel's own code in the process (its vdso) as one step.
+  /// `before_each` is called before each instruction, with its place's number.
+  Recording record(WatchedMemory* watched = nullptr, const std::function<void(std::size_t)>& before_each = nullptr);
+  /// Lets it run until it is about to execute the instruction at that place, counted from where it stands. False when it
+  /// came to a mark instead: it went another way than the one that was recorded. Throws Failed when it has more than one
+  /// thread.
   bool run_to(const Place& place);
   /// Lets it run to its next entry into a system call or return from one. False when it has come to a mark or to its end.
   bool run_to_system_call();
   /// True after an entry, false after a return.
-  bool is_in_system_call() const { return in_system_call_; }
+  bool is_in_system_call() const;
+  /// Where it stands, and with what.
+  user_regs_struct registers() const;
 
   /// Ends it here. It executes nothing more, and its death is its parent's to see.
   void kill();
@@ -118,17 +128,29 @@ class Stepper {
 
  private:
   enum class Stop { mark, step, breakpoint, system_call, other, ended };
+  struct Breakpoint {
+    std::uint64_t address;
+    std::uint8_t code;  // that belongs there
+  };
   Stop resume(int how);
   Stop wait();
+  Stop step(bool& came_a_signal);
   void detach(int signal);
   std::uint64_t address() const;
   bool is_system_call_at(std::uint64_t address) const;
-  bool step_to(const Place& place);
+  bool is_about_to_trap() const;
+  bool catches(int signal) const;
+  bool pass_vdso();
+  static bool may_go_on(Stop stop);
+  bool run_to_breakpoint(std::uint64_t address);
   void set_breakpoint(std::uint64_t address);
+  void lift_breakpoint();
+  std::uint8_t replace_code(std::uint64_t address, std::uint8_t code);
 
   pid_t os_pid_;
-  bool is_traced_ = false, is_stopped_ = false, in_system_call_ = false;
+  bool is_traced_ = false, is_stopped_ = false;
   int signal_ = 0;  // that is still to be delivered
+  std::optional<Breakpoint> breakpoint_;  // that is in its text now
   sigset_t former_signals_{};
   WhenBlocked when_blocked_;
 };
