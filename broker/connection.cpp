@@ -26,7 +26,12 @@ void Connection::send(Message& message, std::initializer_list<int> fds) {
   ++said_;
   announce();
   if (socket_.cost_waiting() > k_most_waiting) return shut_out();
-  if (!all_written) watch_.when_writable([this] { flush(); });
+  if (!all_written) flush_later();
+}
+
+void Connection::flush_later() {
+  const auto again = [this] { flush(); };
+  socket_.is_starved() ? watch_.a_little_later(again) : watch_.when_writable(again);
 }
 
 /// Later: whoever sends may be going through all connections.
@@ -41,7 +46,7 @@ void Connection::flush() {
   if (is_closed_) return;
   const bool all_written = socket_.flush();
   announce();
-  if (!all_written) watch_.when_writable([this] { flush(); });
+  if (!all_written) flush_later();
 }
 
 void Connection::announce() {

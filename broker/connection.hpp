@@ -70,6 +70,7 @@ class Connection {
  private:
   void announce();
   void flush();
+  void flush_later();
   void shut_out();
 
   ConnectionId id_;

@@ -175,8 +175,14 @@ void Control::new_extent(Connection& connection, Id id, std::uint64_t size) {
   sys::UniqueFd memfd = sys::create_memfd("muproc-extent", size);
   const int fd = memfd.get();
   Message answer(id);
-  answer->setExtent(core_.extents.add(owner.pid, std::move(memfd)));
-  reply(connection.id(), answer, {fd});
+  const std::uint32_t extent = core_.extents.add(owner.pid, std::move(memfd));
+  answer->setExtent(extent);
+  try {
+    reply(connection.id(), answer, {fd});
+  } catch (const std::exception&) {  // its owner will not hear of it
+    core_.extents.drop(owner.pid, extent);
+    throw;
+  }
 }
 
 void Control::seal_extent(Connection& connection, Id id, std::uint32_t extent) {

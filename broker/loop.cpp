@@ -79,6 +79,12 @@ void Watch::when_writable(std::function<void()> call) {
   }));
 }
 
+void Watch::a_little_later(std::function<void()> call) {
+  if (!state_ || state_->writable) return;
+  state_->writable = std::move(call);
+  write_later();
+}
+
 void Watch::write_later() {
   state_->writable_fd.reset();
   state_->loop.tasks_.add(

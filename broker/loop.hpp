@@ -33,6 +33,8 @@ class Watch {
   /// Calls back once, when the descriptor takes more bytes: after a write that it did not take. Where there is no
   /// descriptor left to watch with, a little later, whether it does or not.
   void when_writable(std::function<void()> call);
+  /// Calls back once, a little later, where it is not for want of room that a write was not taken. Not both at a time.
+  void a_little_later(std::function<void()> call);
 
  private:
   friend class Loop;

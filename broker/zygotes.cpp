@@ -224,9 +224,10 @@ void Zygotes::ask(Server& server, capnp::MessageBuilder& message, std::initializ
 }
 
 void Zygotes::flush_later(Server& server) {
-  server.reading.when_writable([this, &server] {
+  const auto again = [this, &server] {
     if (!server.is_gone && !server.socket.flush()) flush_later(server);
-  });
+  };
+  server.socket.is_starved() ? server.reading.a_little_later(again) : server.reading.when_writable(again);
 }
 
 // ---- zygotes ---------------------------------------------------------------------------------------------------------

@@ -251,8 +251,25 @@ OutChannel* Runtime::open_channel(Pid to) {
     lane_.pump_to(announced);
     if (OutChannel* moved = outbox_.find(to)) return moved;
   }
-  const std::uint32_t ring_size = directory_->live(to.slot()).ring_size.load(std::memory_order_relaxed);
-  if (!valid_ring_size(ring_size)) return nullptr;
+  auto granted = granted_.find(to);
+  if (granted == granted_.end()) {
+    const std::uint32_t ring_size = directory_->live(to.slot()).ring_size.load(std::memory_order_relaxed);
+    if (!valid_ring_size(ring_size)) return nullptr;
+    auto reply = ask_for_channel(to, ring_size);
+    if (!reply) return nullptr;
+    granted = granted_.emplace(to, *std::move(reply)).first;
+  }
+  // From here on no memory may be left: then who tries once more goes on with what was granted.
+  auto& [reply, ring_offset, ring_size] = granted->second;
+  auto peer = meet(to, reply.fds()[0].get(), std::move(reply.fds()[1]));
+  const auto channel = reply.as<wire::FromBroker>().getChannel();
+  OutChannel& opened = outbox_.open(std::move(peer), ring_offset, ring_size, channel.getCursor(), channel.getSecret());
+  granted_.erase(granted);
+  return &opened;
+}
+
+/// Nothing when there is no such receiver any more.
+std::optional<Runtime::Granted> Runtime::ask_for_channel(Pid to, std::uint32_t ring_size) {
   const std::size_t offset = outbox_.reserve_ring(ring_size);
   capnp::MallocMessageBuilder message;
   auto request = message.initRoot<wire::ToBroker>().initOpenChannel();
@@ -265,13 +282,11 @@ OutChannel* Runtime::open_channel(Pid to) {
     outbox_.give_back_ring(offset, ring_size);
     if (contents.isError() && contents.getError().getKind() != wire::Error::Kind::NOPROC)
       throw_error(contents.getError());
-    return nullptr;
+    return std::nullopt;
   }
   reply.expect_fds(2);
-  auto peer = meet(to, reply.fds()[0].get(), std::move(reply.fds()[1]));
-  const auto channel = contents.getChannel();
-  if (channel.getCursor() >= shm::k_max_channels) throw Error("the broker named a channel that cannot be");
-  return &outbox_.open(std::move(peer), offset, ring_size, channel.getCursor(), channel.getSecret());
+  if (contents.getChannel().getCursor() >= shm::k_max_channels) throw Error("the broker named a channel that cannot be");
+  return Granted{std::move(reply), offset, ring_size};
 }
 
 void Runtime::send_to_self(ScratchLease& lease, std::uint64_t type_id, Message::Kind kind, std::uint64_t ref) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 #include <utility>
 
 #include "shm/counter.hpp"
@@ -220,10 +221,10 @@ inline BodyPtr Inbox::read_record(InChannel& channel) {
     return body;
   } catch (const kj::Exception& malformed) {
     refuse(channel, channel.reader.position(), std::string("contents that are no message: ") + malformed.getDescription().cStr());
-  } catch (const std::exception& malformed) {
+  } catch (const Error& malformed) {
     refuse(channel, channel.reader.position(), malformed.what());
   }
-  return nullptr;
+  return nullptr;  // anything else is our own want of memory or descriptors: the record stays where it is
 }
 
 inline BodyPtr Inbox::copy_record(const InChannel& channel, const shm::RecordHeader& head, const std::byte* from, std::size_t words) {
@@ -307,7 +308,8 @@ void Inbox::copy_large(const InChannel& channel, Body& body) {
   std::uint64_t words = 0;
   for (const auto& segment : body.further) words += segment.size();  // at most 56 of less than 2^61: no overflow
   if (words > channel.copy_limit / 8) throw Error("a large message that is larger than may be copied");
-  body.copy.reset(new capnp::word[words]);
+  body.copy.reset(new (std::nothrow) capnp::word[words]);
+  if (!body.copy) throw Error("a large message that there is no memory to copy");
   capnp::word* to = body.copy.get();
   for (auto& segment : body.further) {
     std::memcpy(static_cast<void*>(to), segment.begin(), segment.size() * 8);
@@ -406,7 +408,7 @@ void Inbox::take_over() {
       body = read_entry(place, channel);
     } catch (const kj::Exception& malformed) {
       why = malformed.getDescription().cStr();
-    } catch (const std::exception& malformed) {
+    } catch (const Error& malformed) {
       why = malformed.what();
     }
     if (!body) {

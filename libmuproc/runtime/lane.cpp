@@ -21,13 +21,27 @@ Lane::Lane(wire::FrameSocket socket, Handler handler) : socket_(std::move(socket
   sys::set_nonblocking(socket_.fd(), true);
 }
 
-void Lane::hand_on(wire::Frame& frame) {
-  ++received_;
-  handler_(frame.as<wire::FromBroker>(), frame.fds());
+/// What its hearer had no memory for is the next to be heard again.
+void Lane::hand_on_all() {
+  while (!unheard_.empty()) {
+    wire::Frame frame = std::move(unheard_.front());
+    unheard_.pop_front();
+    try {
+      handler_(frame.as<wire::FromBroker>(), frame.fds());
+    } catch (...) {
+      unheard_.push_front(std::move(frame));
+      throw;
+    }
+    ++received_;
+  }
 }
 
 void Lane::pump() {
-  while (auto frame = socket_.receive()) hand_on(*frame);
+  hand_on_all();
+  while (auto frame = socket_.receive()) {
+    unheard_.push_back(*std::move(frame));
+    hand_on_all();
+  }
 }
 
 void Lane::pump_to(std::uint64_t frames) {
@@ -35,7 +49,14 @@ void Lane::pump_to(std::uint64_t frames) {
 }
 
 void Lane::write_all() {
-  while (!socket_.flush()) wait_for(socket_.fd(), POLLOUT);
+  constexpr int k_a_while_ms = 10;
+  while (!socket_.flush()) {
+    if (socket_.is_starved()) {
+      ::poll(nullptr, 0, k_a_while_ms);
+    } else {
+      wait_for(socket_.fd(), POLLOUT);
+    }
+  }
 }
 
 void Lane::tell(capnp::MessageBuilder& message) {
@@ -52,7 +73,12 @@ wire::Frame Lane::ask(capnp::MessageBuilder& message) {
         ++received_;
         return std::move(*frame);
       }
-      hand_on(*frame);
+      unheard_.push_back(*std::move(frame));
+      try {
+        hand_on_all();
+      } catch (const std::exception&) {
+        // The reply is on its way, and says what the broker has done; this is said again by the next look at the lane.
+      }
     }
     if (socket_.closed()) throw ExitSignal{Reason::broker_lost()};
     wait_for(socket_.fd(), POLLIN);

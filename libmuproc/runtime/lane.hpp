@@ -7,6 +7,7 @@
 #include <capnp/message.h>
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 
 #include <muproc/reason.hpp>
@@ -29,7 +30,8 @@ class Lane {
   bool closed() const { return socket_.closed(); }
   int fd() const { return socket_.fd(); }
 
-  /// Hands on all frames that are there.
+  /// Hands on all frames that are there. What the handler throws comes from here, and the frame is handed on once more the
+  /// next time.
   void pump();
   /// Hands on so many frames, counted from the first: waits for those that the broker has not been able to write yet.
   void pump_to(std::uint64_t frames);
@@ -40,11 +42,12 @@ class Lane {
   wire::Frame ask(capnp::MessageBuilder& message);
 
  private:
-  void hand_on(wire::Frame& frame);
+  void hand_on_all();
   void write_all();
 
   wire::FrameSocket socket_;
   Handler handler_;
+  std::deque<wire::Frame> unheard_;
   std::uint64_t received_ = 0;
   std::uint64_t next_id_ = 0;
 };

@@ -24,7 +24,7 @@ namespace muproc::detail {
 
 struct Peer {
   /// `asymmetric_fences`: what the directory says, in a process that has joined them.
-  Peer(Pid who, int segment_fd, sys::UniqueFd its_eventfd, bool asymmetric_fences = false)
+  Peer(Pid who, int segment_fd, sys::UniqueFd&& its_eventfd, bool asymmetric_fences = false)
       : pid(who), segment(segment_fd, who), eventfd(std::move(its_eventfd)), asymmetric_fences_(asymmetric_fences) {}
 
   Pid pid;

@@ -60,6 +60,10 @@ Runtime::Runtime(Kit kit, wire::FrameSocket socket, std::uint64_t frames_receive
                     request.setOwner(peer.pid.bits());
                     request.setExtent(extent);
                     wire::Frame reply = ask(message);
+                    auto contents = reply.as<wire::FromBroker>();
+                    // Its owner's fault is that there is no such extent; any other is nobody's.
+                    if (contents.isError() && contents.getError().getKind() == wire::Error::Kind::FAILED)
+                      throw std::runtime_error(wire::string(contents.getError().getText()));
                     checked(reply);
                     reply.expect_fds(1);
                     const int memfd = reply.fds()[0].get();
@@ -79,19 +83,19 @@ Runtime::Runtime(Kit kit, wire::FrameSocket socket, std::uint64_t frames_receive
                      wire::Frame reply = ask(message);
                      const std::uint32_t number = checked(reply).getExtent();
                      reply.expect_fds(1);
-                     sys::Mapping memory(reply.fds()[0].get(), sys::Mapping::Access::read_write, bytes);
-                     capnp::MallocMessageBuilder mapped;
-                     mapped.initRoot<wire::ToBroker>().setSealExtent(number);
-                     wire::Frame sealed = ask(mapped);
-                     checked(sealed);
-                     return std::pair{number, std::move(memory)};
+                     try {
+                       sys::Mapping memory(reply.fds()[0].get(), sys::Mapping::Access::read_write, bytes);
+                       capnp::MallocMessageBuilder mapped;
+                       mapped.initRoot<wire::ToBroker>().setSealExtent(number);
+                       wire::Frame sealed = ask(mapped);
+                       checked(sealed);
+                       return std::pair{number, std::move(memory)};
+                     } catch (...) {
+                       drop_extent(number);
+                       throw;
+                     }
                    },
-               .drop_extent =
-                   [this](std::uint32_t number) {
-                     capnp::MallocMessageBuilder message;
-                     message.initRoot<wire::ToBroker>().setDropExtent(number);
-                     lane_.tell(message);
-                   }}),
+               .drop_extent = [this](std::uint32_t number) { drop_extent(number); }}),
       trap_exits_(kit_.trap_exits),
       interrupted_(kit_.is_child ? interrupted : never_) {
   static std::once_flag once;
@@ -268,8 +272,16 @@ void Runtime::hear_channel(wire::ChannelOpened::Reader channel, std::vector<sys:
               channel.getRingSize(), channel.getSecret(), channel.getIsNotTrusted() ? kit_.max_message : 0);
 }
 
+void Runtime::drop_extent(std::uint32_t number) {
+  capnp::MallocMessageBuilder message;
+  message.initRoot<wire::ToBroker>().setDropExtent(number);
+  lane_.tell(message);
+}
+
 void Runtime::hear_down(wire::PeerDown::Reader down) {
   const Pid pid(down.getPid());
+  if (auto never_met = granted_.extract(pid); !never_met.empty() && !down.getIsKept())
+    outbox_.give_back_ring(never_met.mapped().ring_offset, never_met.mapped().ring_size);
   const auto reason = down.getReason();
   if (const OutChannel* channel = outbox_.find(pid); channel && down.getHasCounted()) count_late(*channel, down.getCounted());
   down.getIsKept() ? outbox_.keep(pid) : outbox_.close(pid);
@@ -279,7 +291,7 @@ void Runtime::hear_down(wire::PeerDown::Reader down) {
   if (router_) unrouted_ends_.emplace_back(pid, wire::read(reason));
 }
 
-std::shared_ptr<Peer> Runtime::meet(Pid pid, int segment_fd, sys::UniqueFd eventfd) {
+std::shared_ptr<Peer> Runtime::meet(Pid pid, int segment_fd, sys::UniqueFd&& eventfd) {
   auto& known = peers_[pid];
   if (auto peer = known.lock()) return peer;
   std::erase_if(peers_, [&](const auto& entry) { return entry.first != pid && entry.second.expired(); });

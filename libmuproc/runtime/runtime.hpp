@@ -329,7 +329,8 @@ class Runtime {
   void take_back_notices(Ref ref);
   void hear_group(wire::GroupNews::Reader news);
   wire::Frame ask_about_group(wire::GroupRequest::What what, std::string_view group, std::uint64_t ref);
-  std::shared_ptr<Peer> meet(Pid pid, int segment_fd, sys::UniqueFd eventfd);
+  std::shared_ptr<Peer> meet(Pid pid, int segment_fd, sys::UniqueFd&& eventfd);
+  void drop_extent(std::uint32_t number);
 
   shm::RecordHeader header_for(Pid to, std::uint64_t type_id, Message::Kind kind, std::uint64_t ref) const;
   /// An open channel that has room for a record with a body of so many words.
@@ -350,6 +351,11 @@ class Runtime {
   void drop_answer(const Message& answer);
   void count_late(const OutChannel& channel, std::uint64_t counted);
   void say_if_drained();
+  struct Granted {
+    wire::Frame reply;
+    std::size_t ring_offset, ring_size;
+  };
+  std::optional<Granted> ask_for_channel(Pid to, std::uint32_t ring_size);
   OutChannel* open_channel(Pid to);
   void keep_own(Message& message);
   void send_to_self(ScratchLease& lease, std::uint64_t type_id, Message::Kind kind, std::uint64_t ref);
@@ -437,6 +443,7 @@ class Runtime {
   shm::SlotLive* directory_live_;
   std::shared_ptr<spdlog::logger> log_;
   std::unordered_map<Pid, std::weak_ptr<Peer>> peers_;
+  std::unordered_map<Pid, Granted> granted_;  // channels of which the broker knows, whose receivers we could not map yet
   Sleeper sleeper_;
   Lane lane_;
   std::unique_ptr<Keeper> keeper_;  // where the mailbox is kept

@@ -9,8 +9,6 @@
 #include <boost/interprocess/sync/mutex_family.hpp>
 #include <cstring>
 
-#include "sys/error.hpp"
-
 namespace muproc::shm {
 namespace {
 
@@ -24,8 +22,11 @@ constexpr std::size_t k_smallest_extent = std::size_t{64} << 20;
 
 constexpr std::size_t pages(std::size_t bytes) { return (bytes + sys::k_page - 1) / sys::k_page * sys::k_page; }
 
-void set_protection(const Block& block, int protection) {
-  sys::check(::mprotect(block.data, block.bytes, protection), "mprotect");
+/// Where there are as many maps as a process may have, a part of one cannot be made writable, but all of it can: then
+/// the blocks beside it go without their guard.
+bool make_writable(const Block& block, std::byte* extent, std::size_t size) noexcept {
+  constexpr int k_writable = PROT_READ | PROT_WRITE;
+  return ::mprotect(block.data, block.bytes, k_writable) == 0 || ::mprotect(extent, size, k_writable) == 0;
 }
 
 }  // namespace
@@ -90,9 +91,9 @@ void Arena::protect(const Block& block) noexcept {
 }
 
 std::optional<std::uint32_t> Arena::release(const Block& block) {
-  set_protection(block, PROT_READ | PROT_WRITE);
   --blocks_;
   if (block.extent == 0) {
+    if (!make_writable(block, first_->base, first_->size)) return std::nullopt;  // nobody's from now on
     first_->buffer.deallocate(block.data);
     --first_->blocks;
     return std::nullopt;
@@ -100,7 +101,7 @@ std::optional<std::uint32_t> Arena::release(const Block& block) {
   for (std::unique_ptr<Extent>* at = &further_; *at; at = &(*at)->next) {
     Extent& extent = **at;
     if (extent.number != block.extent) continue;
-    extent.buffer.deallocate(block.data);
+    if (make_writable(block, extent.base, extent.size)) extent.buffer.deallocate(block.data);
     if (--extent.blocks > 0) return std::nullopt;
     std::unique_ptr<Extent> gone = std::move(*at);
     *at = std::move(gone->next);

@@ -1,5 +1,6 @@
 #include "wire/frame.hpp"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -11,6 +12,12 @@
 #include "sys/error.hpp"
 
 namespace muproc::wire {
+namespace {
+
+/// The peer is there, and will have the frame when there is memory for it.
+bool is_of_the_kernel(int error) { return error == ENOBUFS || error == ENOMEM || error == ETOOMANYREFS; }
+
+}  // namespace
 
 void Frame::expect_fds(std::size_t count) const {
   if (fds_.size() != count)
@@ -69,9 +76,11 @@ FrameSocket::Written FrameSocket::write(Outgoing& frame, const int* fds, std::si
       std::memcpy(CMSG_DATA(message), fds, count * sizeof(int));
     }
     const ssize_t written = ::sendmsg(socket_.get(), &header, MSG_NOSIGNAL);
+    is_starved_ = written < 0 && is_of_the_kernel(errno);
+    if (is_starved_ && wait_for_memory()) continue;
     if (written >= 0) {
       frame.written += static_cast<std::size_t>(written);
-    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+    } else if (is_starved_ || errno == EAGAIN || errno == EWOULDBLOCK) {
       return frame.written > 0 ? Written::some : Written::nothing;
     } else if (errno != EINTR) {
       drop_all();  // the peer has gone; what ends its process says so
@@ -80,6 +89,15 @@ FrameSocket::Written FrameSocket::write(Outgoing& frame, const int* fds, std::si
   }
   ++frames_written_;
   return Written::whole;
+}
+
+/// False where nobody may wait.
+bool FrameSocket::wait_for_memory() const {
+  const int flags = ::fcntl(socket_.get(), F_GETFL);
+  if (flags < 0 || (flags & O_NONBLOCK)) return false;
+  constexpr int k_a_while_ms = 10;
+  ::poll(nullptr, 0, k_a_while_ms);
+  return true;
 }
 
 void FrameSocket::drop_all() {

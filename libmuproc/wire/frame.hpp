@@ -79,6 +79,9 @@ class FrameSocket {
   /// written. After the peer has gone everything is dropped silently: the end of its process is known otherwise.
   bool send(capnp::MessageBuilder& message, std::initializer_list<int> fds = {});
   bool flush();
+  /// What waits does so because the kernel lacks memory, or has too many descriptors under way: not until the socket is
+  /// writable, which it is, but for a while. (A blocking socket waits by itself.)
+  bool is_starved() const { return is_starved_; }
   /// Frames that have been handed to the kernel whole, ever.
   std::uint64_t frames_written() const { return frames_written_; }
   std::size_t bytes_waiting() const { return waiting_bytes_; }
@@ -105,6 +108,7 @@ class FrameSocket {
   enum class Written { whole, some, nothing, peer_gone };
   Written write(Outgoing& frame, const int* fds, std::size_t count);
   void drop_all();
+  bool wait_for_memory() const;
   bool read_some();
   std::optional<Frame> take();
 
@@ -119,6 +123,7 @@ class FrameSocket {
   std::deque<sys::UniqueFd> incoming_fds_;
   bool closed_ = false;
   bool lost_fds_ = false;  // there was no room for descriptors that came
+  bool is_starved_ = false;
   int sender_os_pid_ = 0;
 };
 
