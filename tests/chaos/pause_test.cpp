@@ -1,10 +1,12 @@
-// A broker that was stopped for a while and goes on: what it was away for is not taken from the time of others.
+// A broker that was stopped for a while and goes on: what it was away for is not taken from the time of others. And a zygote
+// that was.
 #include <chrono>
 #include <csignal>
 #include <thread>
 
 #include <muproc/supervisor.hpp>
 
+#include "chaos/shortage.hpp"
 #include "support/catch.hpp"
 #include "support/system_fixture.hpp"
 
@@ -80,4 +82,28 @@ TEST_CASE("a supervisor's own stop period does not run while the broker is stopp
   CHECK(next<std::string, "goodbye">(self) == "b");
   is_away(system.broker(), 2s, [] {});
   CHECK(next<std::string, "goodbye">(self) == "a");  // it was told, not killed
+}
+
+TEST_CASE("who spawns while the zygote is stopped hears so when time is up, and no child comes of it later",
+          "[broker][pause][zygote]") {
+  LiveSystem system;
+  Self& self = system.self();
+  const auto ends = [&](Pid pid) {
+    const Ref ref = self.monitor(pid);
+    self.kill(pid);
+    reason_of(self, ref);
+  };
+  ends(self.spawn("first", waits));
+  const pid_t broker = system.broker().os_pid();
+  const auto zygotes = children_of(broker, "muproc-zygote");
+  REQUIRE(zygotes.size() == 1);
+  const std::size_t children = children_of(broker).size();
+  ::kill(zygotes.front(), SIGSTOP);
+  wait_until_stopped(zygotes.front());
+  CHECK_THROWS_WITH(self.spawn("x", waits, {.ready_timeout = 300ms}), Catch::Matchers::Contains("was not ready within"));
+  CHECK(self.find("x") == nil_pid);
+  ::kill(zygotes.front(), SIGCONT);
+  ends(self.spawn("x", waits));
+  wait_until("no child but those that were there", [&] { return children_of(broker).size() == children; });
+  CHECK(children_of(broker, "muproc-zygote") == zygotes);
 }

@@ -84,16 +84,20 @@ void World::write_muproc(std::size_t node, Random& dice) {
   std::vector<std::string> peers;
   for (const std::size_t other : muprocs_)
     if (other != node && !dice.one_in(3)) peers.push_back(nodes_[other].name);
+  // One after the other: within one expression each compiler would draw in an order of its own.
   const std::size_t spares = it.restart != temporary && dice.one_in(4) ? 1 : 0;
+  const std::string stop = one_of(dice, std::array{"kill", "300ms", "3s"});
+  const bool traps_exits = dice.one_in(2);
+  const std::string ring = one_of(dice, std::array{"16KiB", "64KiB", "256KiB"});
+  const bool is_slow = dice.one_in(4);
+  const std::uint64_t slow_ms = is_slow ? 1 + dice.below(3) : 0;
   spares_ += spares;
   config_ += "\n[muproc." + it.name +
              "]\nmodule = \"libchaos.so\"\nentry = \"inhabitant\"\nready = { on = \"call\" }\nrestart = \"" +
-             word(it.restart) + "\"\nstop = \"" + one_of(dice, std::array{"kill", "300ms", "3s"}) +
-             "\"\nlimits = { memory = \"192MiB\" }\nspares = " + std::to_string(spares) +
-             "\ntrap_exits = " + (dice.one_in(2) ? "true" : "false") + "\nmailbox = { ring = \"" +
-             one_of(dice, std::array{"16KiB", "64KiB", "256KiB"}) +
-             "\" }\nargs = { slow_ms = " + std::to_string(dice.one_in(4) ? 1 + dice.below(3) : 0) +
-             ", peers = " + list(peers) + " }\n";
+             word(it.restart) + "\"\nstop = \"" + stop + "\"\nlimits = { memory = \"192MiB\" }\nspares = " +
+             std::to_string(spares) + "\ntrap_exits = " + (traps_exits ? "true" : "false") +
+             "\nmailbox = { ring = \"" + ring +
+             "\" }\nargs = { slow_ms = " + std::to_string(slow_ms) + ", peers = " + list(peers) + " }\n";
 }
 
 }  // namespace muproc::test::chaos

@@ -29,6 +29,28 @@ class OwnRuntimeDir {
   std::string path_;
 };
 
+#ifdef CATCH_CONFIG_RUNNER
+using Listener = Catch::TestEventListenerBase;
+#else
+using Listener = Catch::EventListenerBase;
+#endif
+
+/// Whether anything has failed in the test case that runs. (Before the first assertion Catch says that the last one has.)
+struct Failures : Listener {
+  using Listener::Listener;
+  static inline bool any = false;
+  void testCaseStarting(const Catch::TestCaseInfo&) override { any = false; }
+#ifdef CATCH_CONFIG_RUNNER
+  bool assertionEnded(const Catch::AssertionStats& stats) override {
+    any = any || !stats.assertionResult.isOk();
+    return false;
+  }
+#else
+  void assertionEnded(const Catch::AssertionStats& stats) override { any = any || !stats.assertionResult.isOk(); }
+#endif
+};
+CATCH_REGISTER_LISTENER(Failures)
+
 }  // namespace
 
 int main(int argc, char* argv[]) {
@@ -42,7 +64,7 @@ int main(int argc, char* argv[]) {
   OwnRuntimeDir runtime_dir;
   muproc::test::adopt_orphans();
   muproc::test::Process::test_has_failed = [] {
-    return std::uncaught_exceptions() > 0 || !Catch::getResultCapture().lastAssertionPassed();
+    return std::uncaught_exceptions() > 0 || (Failures::any && !Catch::getResultCapture().lastAssertionPassed());
   };
   return session.run();
 }
