@@ -12,19 +12,16 @@
 
 #include "shm/layout.hpp"
 #include "sys/error.hpp"
+#include "sys/process.hpp"
 #include "wire/codec.hpp"
 #include "wire/frame.hpp"
 
 namespace muproc::broker {
 namespace fs = std::filesystem;
 
-#ifndef P_PIDFD
-#define P_PIDFD static_cast<idtype_t>(3)
-#endif
-
 std::string reap_in_words(int pidfd) {
   siginfo_t info{};
-  if (::waitid(P_PIDFD, static_cast<id_t>(pidfd), &info, WEXITED | __WALL) != 0) return "unknown";
+  if (sys::wait_for_child(pidfd, info) != 0) return "unknown";
   if (info.si_code == CLD_EXITED) return "exit code " + std::to_string(info.si_status);
   return to_string(Reason::signal(info.si_status, info.si_code == CLD_DUMPED));
 }
