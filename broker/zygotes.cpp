@@ -255,7 +255,7 @@ std::string Zygotes::module_of(const PlannedCode& code) const {
 Zygotes::ServerPtr Zygotes::zygote_for(const std::string& module) {
   if (const auto found = zygotes_.find(module); found != zygotes_.end()) return found->second;
   auto [ours, theirs] = sys::socket_pair();
-  const ServerPtr zygote = adopt(module, 0, std::move(ours), false);
+  ServerPtr zygote = adopt(module, 0, std::move(ours), false);
   zygote->file = FileMark::of(module);  // before it is read: a change meanwhile is one
   zygotes_.emplace(module, zygote);
   capnp::MallocMessageBuilder message;
