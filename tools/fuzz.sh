@@ -14,7 +14,7 @@ how many edges and features they reached, and what time was taken; an input that
 build/fuzz/findings, and the exit status is 1 then.
 
 --merge adds to tests/fuzz/corpus those inputs of build/fuzz/corpus that reach what is not reached without them, the
-shortest that do.
+shortest that do. Not while they are being fuzzed.
 END
 }
 
@@ -46,7 +46,7 @@ mkdir -p build/fuzz/findings
 if [[ -n $merge ]]; then
   for target in "${targets[@]}"; do
     mkdir -p "build/fuzz/corpus/$target"
-    "build/fuzz/bin/fuzz_$target" -merge=1 -rss_limit_mb=2048 -timeout=60 -artifact_prefix="build/fuzz/findings/$target-" \
+    "build/fuzz/bin/fuzz_$target" -merge=1 -max_len=4096 -rss_limit_mb=2048 -timeout=60 -artifact_prefix="build/fuzz/findings/$target-" \
       "tests/fuzz/corpus/$target" "build/fuzz/corpus/$target" 2>&1 | grep MERGE-OUTER | tail -n 1
   done
   exit
