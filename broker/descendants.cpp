@@ -2,24 +2,21 @@
 
 #include <fmt/format.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
 #include <csignal>
+#include <ctime>
 #include <thread>
 #include <utility>
 
 #include "sys/clock.hpp"
 #include "sys/error.hpp"
+#include "sys/process.hpp"
 
 namespace muproc::broker {
 namespace {
-
-#ifndef P_PIDFD
-#define P_PIDFD static_cast<idtype_t>(3)
-#endif
 
 using namespace std::chrono_literals;
 using std::chrono::nanoseconds;
@@ -49,7 +46,7 @@ nanoseconds from_ticks(std::uint64_t ticks) {
 /// False when it cannot be reaped yet. Who is no child of ours (any more) need not be.
 bool reap_now(int pidfd) {
   siginfo_t info{};
-  if (::waitid(P_PIDFD, static_cast<id_t>(pidfd), &info, WEXITED | WNOHANG | __WALL) != 0) return errno == ECHILD;
+  if (sys::wait_for_child(pidfd, info, WNOHANG) != 0) return errno == ECHILD;
   return info.si_pid != 0;
 }
 

@@ -8,20 +8,17 @@
 #include "broker/notify_socket.hpp"
 #include "sys/clock.hpp"
 #include "sys/proc.hpp"
+#include "sys/process.hpp"
 
 namespace muproc::broker {
 namespace {
-
-#ifndef P_PIDFD
-#define P_PIDFD static_cast<idtype_t>(3)
-#endif
 
 constexpr std::chrono::nanoseconds k_retry_every = std::chrono::milliseconds(100);
 
 /// Looks without reaping. Unknown when a debugger holds it, or when somebody else has reaped it.
 ExitStatus look(int pidfd) {
   siginfo_t info{};
-  if (::waitid(P_PIDFD, static_cast<id_t>(pidfd), &info, WEXITED | WNOHANG | WNOWAIT | __WALL) != 0 || info.si_pid == 0)
+  if (sys::wait_for_child(pidfd, info, WNOHANG | WNOWAIT) != 0 || info.si_pid == 0)
     return {};
   if (info.si_code == CLD_EXITED) return {ExitStatus::Kind::exited, info.si_status, false};
   return {ExitStatus::Kind::signalled, info.si_status, info.si_code == CLD_DUMPED};
@@ -29,8 +26,8 @@ ExitStatus look(int pidfd) {
 
 /// By its pidfd, or where there is none by its number, which is its own until it is reaped.
 int wait_for(int os_pid, const sys::UniqueFd& pidfd, siginfo_t& info, int options) {
-  const auto by = pidfd ? P_PIDFD : P_PID;
-  return ::waitid(by, static_cast<id_t>(pidfd ? pidfd.get() : os_pid), &info, WEXITED | options | __WALL);
+  if (pidfd) return sys::wait_for_child(pidfd.get(), info, options);
+  return ::waitid(P_PID, static_cast<id_t>(os_pid), &info, WEXITED | options | __WALL);
 }
 
 /// False when it cannot be reaped yet.

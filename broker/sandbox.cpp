@@ -168,7 +168,7 @@ std::string compiled(const Sandbox& sandbox, bool before_exec) {
   return filter.bytes();
 }
 
-bool contains(const std::vector<std::string>& list, const std::string& text) {
+bool is_listed(const std::vector<std::string>& list, const std::string& text) {
   return std::ranges::find(list, text) != list.end();
 }
 
@@ -225,7 +225,7 @@ Sandbox settled(Sandbox sandbox) {
 Sandbox narrowed(Sandbox wish, const Sandbox& spawners) {
   if (!spawners.strict) return wish;
   if (!wish.strict) return spawners;
-  std::erase_if(wish.syscalls, [&](const std::string& name) { return !contains(spawners.syscalls, name); });
+  std::erase_if(wish.syscalls, [&](const std::string& name) { return !is_listed(spawners.syscalls, name); });
   wish.network = wish.network && spawners.network;
   std::erase_if(wish.writable, [&](const std::string& path) {
     return std::ranges::none_of(spawners.writable, [&](const std::string& folder) { return is_below(path, folder); });

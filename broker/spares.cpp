@@ -1,20 +1,15 @@
 #include "broker/spares.hpp"
 
-#include <sys/wait.h>
-
 #include <algorithm>
 #include <csignal>
 #include <utility>
 
 #include "sys/error.hpp"
 #include "sys/proc.hpp"
+#include "sys/process.hpp"
 
 namespace muproc::broker {
 namespace {
-
-#ifndef P_PIDFD
-#define P_PIDFD static_cast<idtype_t>(3)
-#endif
 
 using namespace std::chrono_literals;
 
@@ -215,7 +210,7 @@ void Spares::stop() noexcept {
   for (const SparePtr& spare : std::exchange(dying_, {})) {
     spare->death.stop();
     siginfo_t info{};
-    while (::waitid(P_PIDFD, static_cast<id_t>(spare->pidfd.get()), &info, WEXITED | __WALL) != 0 && errno == EINTR) {
+    while (sys::wait_for_child(spare->pidfd.get(), info) != 0 && errno == EINTR) {
     }
   }
 }

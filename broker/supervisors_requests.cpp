@@ -110,16 +110,15 @@ void Supervisors::carry_out(Node& of, ChildKey key, wire::ChildVerb::Verb verb, 
   };
   const auto reply = ask();
   if (reply.outcome != Outcome::done) refuse(reply.outcome, verb, name);
-  const bool is_down = state_of(*node, key) == ChildState::down;
+  const auto act = [actions = reply.actions](SupervisorPolicy&, Moment) { return actions; };
   const bool is_wait_for_end = verb == Verb::STOP || verb == Verb::DELETE;
-  if (!is_wait_for_end)
-    child.waiting_for_start.push_back(std::move(done));
-  else if (!is_down)
-    child.waiting_for_end.push_back(std::move(done));
-  else
+  if (is_wait_for_end && state_of(*node, key) == ChildState::down) {
     core_.set_state(child.slot, shm::SlotState::stopped);
-  post(*node, [actions = reply.actions](SupervisorPolicy&, Moment) { return actions; });
-  if (is_wait_for_end && is_down) done({}, nullptr);
+    post(*node, act);
+    return done({}, nullptr);
+  }
+  (is_wait_for_end ? child.waiting_for_end : child.waiting_for_start).push_back(std::move(done));
+  post(*node, act);
 }
 
 void Supervisors::describe_children(wire::Target::Reader supervisor, wire::Children::Builder to) {

@@ -12,19 +12,16 @@
 
 #include "shm/layout.hpp"
 #include "sys/error.hpp"
+#include "sys/process.hpp"
 #include "wire/codec.hpp"
 #include "wire/frame.hpp"
 
 namespace muproc::broker {
 namespace fs = std::filesystem;
 
-#ifndef P_PIDFD
-#define P_PIDFD static_cast<idtype_t>(3)
-#endif
-
 std::string reap_in_words(int pidfd) {
   siginfo_t info{};
-  if (::waitid(P_PIDFD, static_cast<id_t>(pidfd), &info, WEXITED | __WALL) != 0) return "unknown";
+  if (sys::wait_for_child(pidfd, info) != 0) return "unknown";
   if (info.si_code == CLD_EXITED) return "exit code " + std::to_string(info.si_status);
   return to_string(Reason::signal(info.si_status, info.si_code == CLD_DUMPED));
 }
@@ -259,7 +256,7 @@ std::string Zygotes::module_of(const PlannedCode& code) const {
 Zygotes::ServerPtr Zygotes::zygote_for(const std::string& module) {
   if (const auto found = zygotes_.find(module); found != zygotes_.end()) return found->second;
   auto [ours, theirs] = sys::socket_pair();
-  const ServerPtr zygote = adopt(module, 0, std::move(ours), false);
+  ServerPtr zygote = adopt(module, 0, std::move(ours), false);
   zygote->file = FileMark::of(module);  // before it is read: a change meanwhile is one
   zygotes_.emplace(module, zygote);
   capnp::MallocMessageBuilder message;

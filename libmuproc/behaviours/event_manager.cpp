@@ -16,9 +16,9 @@
 
 namespace muproc {
 namespace detail {
-namespace {
 
 /// What the manager itself is asked. What went wrong with a handler is no error of the manager: it is in the answer.
+/// Its functions are declared only, so it stands outside the unnamed namespace, where clang wants them defined.
 struct ManagerRequests {
   std::optional<Reason> add_handler(Mumsg handler);
   std::optional<Reason> swap_handler(std::string old, Mumsg handler);
@@ -26,6 +26,9 @@ struct ManagerRequests {
   std::vector<std::string> which_handlers();
   void sync_notify(Mumsg event);
 };
+
+namespace {
+
 constexpr Call<&ManagerRequests::add_handler> k_add_handler{"event_manager.add_handler"};
 constexpr Call<&ManagerRequests::swap_handler> k_swap_handler{"event_manager.swap_handler"};
 constexpr Call<&ManagerRequests::delete_handler> k_delete_handler{"event_manager.delete_handler"};

@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "runtime/arguments.hpp"
+#include "runtime/failure.hpp"
 #include "runtime/runtime.hpp"
 #include "wire/codec.hpp"
 #include "wire/printable.hpp"
@@ -68,6 +69,23 @@ Asked RequestTable::read(const Message& message, bool is_call) const {
     throw Refused{k_bad_argument, malformed.getDescription().cStr()};
   } catch (const ValueError& error) {
     throw Refused{k_bad_argument, error.what()};
+  }
+}
+
+void answer_failure(Answer& answer) {
+  try {
+    throw;
+  } catch (const Refused& refused) {
+    answer.error(Reason::exception(refused.type, refused.what));
+  } catch (const BadArgument& bad) {
+    answer.error(Reason::exception(k_bad_argument, bad.what()));
+  } catch (const ExitSignal&) {
+    throw;  // the caller hears of our end
+  } catch (const LimitExpired&) {
+    throw;
+  } catch (...) {
+    answer.error(reason_of_current_exception());
+    throw;
   }
 }
 

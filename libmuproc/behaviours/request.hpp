@@ -73,6 +73,10 @@ class RequestTable {
   mutable std::array<FieldView, k_most_arguments> arguments_;
 };
 
+/// In a handler of whatever a call has thrown: what concerns the caller is answered; what ends the server too is answered,
+/// and thrown on.
+void answer_failure(Answer& answer);
+
 /// The end of a linked one, or an exit signal (then the pid is nil), as one that traps exits hears of it.
 struct HeardExit {
   Pid pid;

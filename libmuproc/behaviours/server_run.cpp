@@ -99,17 +99,8 @@ void ServerRun::handle_call(const Message& message) {
       case Asked::What::started: answer.nothing(); break;
       case Asked::What::stop: end = *asked.stop; break;  // the answer is our end
     }
-  } catch (const Refused& refused) {
-    answer.error(Reason::exception(refused.type, refused.what));
-  } catch (const BadArgument& bad) {
-    answer.error(Reason::exception(k_bad_argument, bad.what()));
-  } catch (const ExitSignal&) {
-    throw;  // the caller hears of our end
-  } catch (const LimitExpired&) {
-    throw;
   } catch (...) {
-    answer.error(reason_of_current_exception());
-    throw;
+    answer_failure(answer);
   }
 }
 

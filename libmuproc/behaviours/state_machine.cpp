@@ -215,16 +215,9 @@ void MachineRun::handle_call(const Message& message, Waiting* waiting) {
     run_row(*row, {.message = &message, .arguments = asked.arguments, .answer = &answer}, waiting);
   } catch (const Refused& refused) {
     if (refused.is(k_no_such_call) && machine_.take_unknown(message, &answer)) return;
-    answer.error(Reason::exception(refused.type, refused.what));
-  } catch (const BadArgument& bad) {
-    answer.error(Reason::exception(k_bad_argument, bad.what()));
-  } catch (const ExitSignal&) {
-    throw;  // the caller hears of our end
-  } catch (const LimitExpired&) {
-    throw;
+    answer_failure(answer);
   } catch (...) {
-    answer.error(reason_of_current_exception());
-    throw;
+    answer_failure(answer);
   }
 }
 

@@ -23,8 +23,8 @@
 #include "sys/process.hpp"
 
 extern "C" {
-void __asan_init() __attribute__((weak));
-void __tsan_init() __attribute__((weak));
+void __asan_init() __attribute__((weak));  // NOLINT(bugprone-reserved-identifier): the sanitizers' own names
+void __tsan_init() __attribute__((weak));  // NOLINT(bugprone-reserved-identifier)
 }
 
 namespace muproc::detail {

@@ -16,6 +16,12 @@ std::span<const std::byte> bytes_of(kj::ArrayPtr<const capnp::word> words) {
   return {reinterpret_cast<const std::byte*>(words.begin()), words.size() * sizeof(capnp::word)};
 }
 
+/// Behind what was copied. Words have no assignment.
+capnp::word* copy_words(std::span<const capnp::word> from, capnp::word* to) {
+  std::memcpy(static_cast<void*>(to), from.data(), from.size_bytes());
+  return to + from.size();
+}
+
 }  // namespace
 
 kj::ArrayPtr<capnp::word> ScratchBuilder::allocateSegment(unsigned minimum_words) {
@@ -80,7 +86,7 @@ BodyPtr ScratchLease::copy() {
     BodyPtr body(new Body(message->words()));
     body->first_words = message->words();
     std::memcpy(static_cast<void*>(body->own.get()), &message->root, sizeof message->root);
-    std::copy(message->rest.begin(), message->rest.end(), body->own.get() + 1);
+    copy_words(message->rest, body->own.get() + 1);
     return body;
   }
   const auto segments = builder_->getSegmentsForOutput();
@@ -88,10 +94,10 @@ BodyPtr ScratchLease::copy() {
   for (const auto& segment : segments) words += segment.size();
   BodyPtr body(new Body(words));
   body->first_words = segments[0].size();
-  capnp::word* to = std::copy(segments[0].begin(), segments[0].end(), body->own.get());
+  capnp::word* to = copy_words(segments[0], body->own.get());
   for (const auto& segment : segments.slice(1, segments.size())) {
     body->further.emplace_back(to, segment.size());
-    to = std::copy(segment.begin(), segment.end(), to);
+    to = copy_words(segment, to);
   }
   return body;
 }
@@ -100,7 +106,7 @@ void ScratchLease::clear() noexcept {
   const auto segments = builder_->getSegmentsForOutput();
   if (segments.size() == 0) return;
   const std::size_t end = segments[0].size();
-  words_[0] = {};
+  std::memset(&words_[0], 0, sizeof(capnp::word));
   std::memset(&words_[begin_], 0, (end - begin_) * sizeof(capnp::word));
   if (segments.size() == 1 && end <= k_wander && !builder_->blocks() && !builder_->moved_first) {
     begin_ = end;

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <mutex>
 
 #include "runtime/interrupt.hpp"
@@ -346,7 +347,7 @@ Message Runtime::make_message(const Mumsg& fields) {
   body->type_id = capnp::typeId<wire::Mumsg>();
   body->timestamp = stamp(ticks());
   body->first_words = segment.size();
-  std::copy(segment.begin(), segment.end(), body->own.get());
+  std::memcpy(static_cast<void*>(body->own.get()), segment.begin(), segment.asBytes().size());
   body->open();
   return Message(std::move(body));
 }

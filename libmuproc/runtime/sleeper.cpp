@@ -1,10 +1,10 @@
 #include "runtime/sleeper.hpp"
 
 #include <poll.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <ctime>
 
 #include "sys/clock.hpp"
 

@@ -1,7 +1,8 @@
 #include "sys/clock.hpp"
 
 #include <sched.h>
-#include <time.h>
+
+#include <ctime>
 
 #if defined(__x86_64__)
 #include <cpuid.h>

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -34,6 +35,11 @@ int clone_with(std::uint64_t flags, int cgroup) noexcept {
 
 int clone_sibling(int cgroup) noexcept { return clone_with(CLONE_PARENT, cgroup); }
 int clone_unseen(int cgroup) noexcept { return clone_with(0, cgroup); }
+
+int wait_for_child(int pidfd, siginfo_t& info, int options) noexcept {
+  constexpr auto by_pidfd = static_cast<idtype_t>(3);  // P_PIDFD, which older headers have not
+  return ::waitid(by_pidfd, static_cast<id_t>(pidfd), &info, WEXITED | options | __WALL);
+}
 
 Subreaper::Subreaper() noexcept {
   ::prctl(PR_GET_CHILD_SUBREAPER, &former_);

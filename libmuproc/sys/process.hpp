@@ -21,6 +21,9 @@ int clone_sibling(int cgroup = -1) noexcept;
 /// until they exec, when the kernel makes ordinary children of them. For single-threaded callers only, as above.
 int clone_unseen(int cgroup = -1) noexcept;
 
+/// `waitid` for the exit of the child of that pidfd, of a clone too; `options` as WNOHANG, beside WEXITED and __WALL.
+int wait_for_child(int pidfd, siginfo_t& info, int options = 0) noexcept;
+
 /// While it lives, whoever loses its parent below this process becomes its child, as they would init's otherwise.
 class Subreaper {
  public:

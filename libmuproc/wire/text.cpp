@@ -180,7 +180,7 @@ std::string_view to_string(Reason::Kind kind) {
 }
 
 std::string to_string(const Reason& reason) {
-  const std::string word(to_string(reason.kind()));
+  std::string word(to_string(reason.kind()));
   switch (reason.kind()) {
     case Reason::Kind::exit: return word + ": " + to_string(reason.value());
     case Reason::Kind::signal: {

@@ -13,6 +13,8 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "broker/crashes/crash_dump.hpp"
 #include "broker/crashes/crash_report.hpp"
@@ -26,10 +28,29 @@ using namespace muproc::broker;
 
 namespace {
 
-void put(int memfd, std::size_t offset, std::string_view bytes, std::size_t most) {
-  const std::size_t size = std::min(bytes.size(), most);
-  sys::check(::pwrite(memfd, bytes.data(), size, static_cast<off_t>(offset)), "pwrite");
-}
+/// A muproc's segment, of which only what is put there is written; it stays, since a fresh one costs more than an input.
+class Segment {
+ public:
+  int memfd() const { return memfd_.get(); }
+  void put(std::size_t offset, std::string_view bytes, std::size_t most) {
+    bytes = bytes.substr(0, most);
+    write(offset, bytes);
+    written_.emplace_back(offset, bytes.size());
+  }
+  /// It is as fresh.
+  void clear() {
+    for (const auto& [offset, size] : written_) write(offset, std::string(size, '\0'));
+    written_.clear();
+  }
+
+ private:
+  void write(std::size_t offset, std::string_view bytes) {
+    sys::check(::pwrite(memfd(), bytes.data(), bytes.size(), static_cast<off_t>(offset)), "pwrite");
+  }
+
+  sys::UniqueFd memfd_ = sys::create_memfd("fuzz-segment", shm::k_segment_size);
+  std::vector<std::pair<std::size_t, std::size_t>> written_;
+};
 
 /// Maps of other files than code would be opened by their names.
 bool names_only_modules(std::string_view maps) {
@@ -53,13 +74,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                          block = rest.substr(0, std::min({announced, rest.size(), sizeof(shm::CrashBlock)})),
                          maps = rest.substr(block.size());
   if (!names_only_modules(maps)) return 0;
-  const sys::UniqueFd memfd = sys::create_memfd("fuzz-segment", shm::k_segment_size);
-  put(memfd.get(), shm::k_crash_offset, block, sizeof(shm::CrashBlock));
-  put(memfd.get(), shm::k_crash_maps_offset, maps, shm::k_crash_maps_size);
+  static Segment segment;
+  segment.put(shm::k_crash_offset, block, sizeof(shm::CrashBlock));
+  segment.put(shm::k_crash_maps_offset, maps, shm::k_crash_maps_size);
   for (std::size_t thread = 0; thread < 2; ++thread)
-    put(memfd.get(), shm::crash_stack_offset(thread), input, shm::crash_stack_size(thread));
-
-  const auto dump = read_crash_dump(memfd.get());
+    segment.put(shm::crash_stack_offset(thread), input, shm::crash_stack_size(thread));
+  const auto dump = read_crash_dump(segment.memfd());
+  segment.clear();
   if (!dump) return 0;
   CrashReport report;
   report.name = "fuzz";

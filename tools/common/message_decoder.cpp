@@ -69,20 +69,6 @@ void Schemas::add(const std::filesystem::path& file) try {
 
 namespace {
 
-/// JsonWriter's lines as one: a newline in a text is escaped, so those that are there are only layout.
-std::string on_one_line(const std::string& json) {
-  std::string line;
-  for (std::size_t at = 0; at < json.size(); ++at) {
-    if (json[at] != '\n') {
-      line += json[at];
-      continue;
-    }
-    at = std::min(json.find_first_not_of(" \n", at), json.size()) - 1;
-    if (!line.empty() && line.back() != '{' && line.back() != '[' && json[at + 1] != '}' && json[at + 1] != ']') line += ' ';
-  }
-  return line;
-}
-
 std::string json_of(const Mumsg& mumsg) {
   JsonWriter json;
   write_value(json, mumsg);

@@ -35,20 +35,6 @@ std::string iso_time(std::int64_t wall_ns) {
                      wall_ns / 1000 % 1'000'000);
 }
 
-/// The writer's text has a line for each value, and no string has a newline that is not escaped.
-std::string on_one_line(const std::string& json) {
-  std::string line;
-  for (std::size_t at = 0; at < json.size(); ++at) {
-    if (json[at] != '\n') {
-      line += json[at];
-      continue;
-    }
-    while (at + 1 < json.size() && json[at + 1] == ' ') ++at;
-    if (!line.empty() && line.back() == ',') line += ' ';
-  }
-  return line;
-}
-
 void write_totals(JsonWriter& json, const tools::Sample& sample) {
   const tools::Snapshot& now = *sample.now;
   json.key("totals").begin_object();
@@ -196,7 +182,7 @@ std::string json_of(const Model& model) {
   json.end_array().key("channels").begin_array();
   for (std::size_t i = 0; i < now.channels.size(); ++i) write_channel(json, now, now.channels[i], sample.channels[i]);
   json.end_array().end_object();
-  return on_one_line(json.take()) + '\n';
+  return tools::on_one_line(json.take()) + '\n';
 }
 
 std::string text_of(const Model& model) {
