@@ -168,10 +168,6 @@ std::string compiled(const Sandbox& sandbox, bool before_exec) {
   return filter.bytes();
 }
 
-bool contains(const std::vector<std::string>& list, const std::string& text) {
-  return std::ranges::find(list, text) != list.end();
-}
-
 /// Both are without links and dots.
 bool is_below(const std::string& path, const std::string& folder) {
   return path == folder || path.starts_with(folder.ends_with('/') ? folder : folder + '/');
@@ -225,7 +221,9 @@ Sandbox settled(Sandbox sandbox) {
 Sandbox narrowed(Sandbox wish, const Sandbox& spawners) {
   if (!spawners.strict) return wish;
   if (!wish.strict) return spawners;
-  std::erase_if(wish.syscalls, [&](const std::string& name) { return !contains(spawners.syscalls, name); });
+  std::erase_if(wish.syscalls, [&](const std::string& name) {
+    return std::ranges::find(spawners.syscalls, name) == spawners.syscalls.end();
+  });
   wish.network = wish.network && spawners.network;
   std::erase_if(wish.writable, [&](const std::string& path) {
     return std::ranges::none_of(spawners.writable, [&](const std::string& folder) { return is_below(path, folder); });
