@@ -5,6 +5,7 @@
 #include <string>
 
 #include "support/messages.capnp.h"
+#include "support/sanitizer.hpp"
 #include "support/system_fixture.hpp"
 
 using namespace muproc;
@@ -13,14 +14,10 @@ using namespace std::chrono_literals;
 
 namespace {
 
-/// From here on this process has no room for a private copy of anything large. (A sanitizer's own memory is private.)
+/// From here on this process has no room for a private copy of anything large.
 void no_private_memory(std::size_t bytes) {
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
   const rlimit limit{bytes, bytes};
-  MUST(::setrlimit(RLIMIT_DATA, &limit) == 0);
-#else
-  (void)bytes;
-#endif
+  if (k_memory_is_ours) MUST(::setrlimit(RLIMIT_DATA, &limit) == 0);
 }
 
 constexpr std::uint64_t value_at(std::uint64_t index) { return index * 0x9e3779b97f4a7c15; }
@@ -78,11 +75,8 @@ TEST_CASE("a list of a gibibyte travels without a copy", "[large]") {
   Self& self = system.self();
   self.spawn("reader", numbers_reader);
   next<bool, "ready">(self);
-#if defined(__SANITIZE_THREAD__)
-  const unsigned gibibyte = (1u << 26) / sizeof(std::uint64_t);  // it looks at each store and each load
-#else
-  const unsigned gibibyte = (1u << 30) / sizeof(std::uint64_t);
-#endif
+  // ThreadSanitizer looks at each store and each load.
+  const unsigned gibibyte = (k_under_thread_sanitizer ? 1u << 26 : 1u << 30) / sizeof(std::uint64_t);
   CHECK(play(self, "writer", numbers_writer, {.args = {{"count", gibibyte}}}) == Reason::normal());
 }
 

@@ -26,7 +26,7 @@ using Catch::Matchers::Contains;
 namespace fs = std::filesystem;
 
 // With these, handlers are left to them: docs/crash-reports.md.
-constexpr bool k_takes_notes = !k_under_sanitizer;
+constexpr bool k_takes_notes = k_crashes_are_ours;
 
 // ---- ways to die, with names that a report must know -----------------------------------------------------------------
 

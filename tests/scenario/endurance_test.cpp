@@ -48,8 +48,6 @@ long memory(pid_t os_pid) {
   return 0;
 }
 
-constexpr bool k_memory_counts = !k_under_sanitizer;  // they keep what was freed
-
 }  // namespace
 
 TEST_CASE("restarts leave nothing in the broker, neither memory nor descriptors", "[broker][supervisor][endurance]") {
@@ -62,7 +60,7 @@ TEST_CASE("restarts leave nothing in the broker, neither memory nor descriptors"
   restart(self, "second", restarts());
   CHECK(descriptors(broker) == descriptors_before);
   // Each restart that left as little as 256 bytes would show.
-  if (k_memory_counts) CHECK(memory(broker) - memory_before < 64 + static_cast<long>(restarts() / 4));
+  if (k_memory_is_ours) CHECK(memory(broker) - memory_before < 64 + static_cast<long>(restarts() / 4));
 }
 
 TEST_CASE("a restart loop keeps nobody waiting, and ends when the system is stopped", "[broker][supervisor][endurance]") {
