@@ -11,6 +11,7 @@
 #include "runtime/inbox.hpp"
 #include "support/catch.hpp"
 #include "support/mailboxes.hpp"
+#include "support/sanitizer.hpp"
 #include "wire/bounds.hpp"
 #include "wire/codec.hpp"
 #include "wire/frame.hpp"
@@ -75,7 +76,7 @@ TEST_CASE("a frame that announces much gets no memory before it is there", "[siz
   const FrameHeader header{wire::k_frame_magic, 0, wire::k_max_frame / 8};
   REQUIRE(::send(ends.ours.get(), &header, sizeof header, 0) == sizeof header);
   CHECK_FALSE(ends.theirs.receive());
-  CHECK(resident_kib() - before < 4096);
+  if (test::k_memory_is_ours) CHECK(resident_kib() - before < 4096);
   CHECK(ends.theirs.bytes_buffered() < 1024);
 }
 
