@@ -234,7 +234,7 @@ TEST_CASE("an ordinary user can name himself, and nobody else", "[settings][user
     Process groups = run({.groups = std::vector<std::string>{"root"}}, code);
     CHECK(groups.wait() == 1);
     CHECK_THAT(groups.output(), Contains("x could not be started: setgroups: Operation not permitted"));
-    Process nice = run({.limits = {.nice = -5}}, code);
+    Process nice = run({.limits = {.nice = -20}}, code);
     CHECK(nice.wait() == 1);
     CHECK_THAT(nice.output(), Contains("x could not be started: setpriority: Permission denied"));
   }
