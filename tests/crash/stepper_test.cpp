@@ -66,9 +66,9 @@ Process walker() {
   });
 }
 
-using Registers = std::array<std::uint64_t, 18>;
+using Registers = std::array<std::uint64_t, 17>;
 
-/// Without what the processor or the kernel leaves of a step or of a breakpoint.
+/// Without what the processor or the kernel leaves of a step, of a breakpoint, or (in r11) of the way back from a call.
 Registers registers_of(const Stepper& stepper) {
 #if defined(__x86_64__)
   constexpr std::uint64_t k_trap = 0x100, k_resume = 0x10000;
@@ -89,7 +89,6 @@ Registers registers_of(const Stepper& stepper) {
           now.r13,
           now.r14,
           now.r15,
-          now.r11 & ~k_trap,
           now.eflags & ~(k_trap | k_resume)};
 #else
   return {};
