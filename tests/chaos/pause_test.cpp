@@ -95,8 +95,9 @@ TEST_CASE("who spawns while the zygote is stopped hears so when time is up, and 
   };
   ends(self.spawn("first", waits));
   const pid_t broker = system.broker().os_pid();
+  // A muproc that ends has the zygote's name until it is reaped.
+  wait_until("one zygote", [&] { return children_of(broker, "muproc-zygote").size() == 1; });
   const auto zygotes = children_of(broker, "muproc-zygote");
-  REQUIRE(zygotes.size() == 1);
   const std::size_t children = children_of(broker).size();
   ::kill(zygotes.front(), SIGSTOP);
   wait_until_stopped(zygotes.front());
