@@ -219,10 +219,10 @@ TEST_CASE("a server's starter may be gone before it has started", "[server][star
   static constexpr Call<&Slow::nothing> nothing{"nothing"};
   LiveSystem system;
   Self& self = system.self();
-  const auto [starter, ref] = self.spawn_monitor("starter", +[](Self& self) {
-    self.schedule(1ms, [&self] { self.kill(self.pid()); });
-    start_server<Slow>(self, "slow", {nothing});
-  });
+  const auto [starter, ref] =
+      self.spawn_monitor("starter", +[](Self& self) { start_server<Slow>(self, "slow", {nothing}); });
+  wait_until("the server to have its name", [&] { return self.find("slow") != nil_pid; });
+  self.kill(starter);
   CHECK(reason_of(self, ref) == Reason::killed());
   self.send("slow", "go", true);
   nothing.within(k_patience)(self, "slow");
