@@ -39,8 +39,7 @@ if [[ ${#targets[@]} -eq 0 ]]; then
 fi
 [[ -z $build ]] || tools/build.sh fuzz "${targets[@]/#/fuzz_}"
 
-# What is freed is kept from being allocated again for a while: a few MiB of it do, and their pages stay in the cache.
-export ASAN_OPTIONS=quarantine_size_mb=4 UBSAN_OPTIONS=print_stacktrace=1
+export UBSAN_OPTIONS=print_stacktrace=1
 mkdir -p build/fuzz/findings
 
 if [[ -n $merge ]]; then

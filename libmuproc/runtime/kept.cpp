@@ -18,7 +18,8 @@ void Runtime::take_over(std::vector<wire::Frame>& before_go) {
 void Runtime::keep_own(Message& message) {
   inbox_.require_room_for(message);
   Body& body = *message.body();
-  if (body.further.empty()) return keeper_->took_own(body, reinterpret_cast<const std::byte*>(body.own.get()), static_cast<std::uint32_t>(body.first_words));
+  if (body.further.empty())
+    return keeper_->took_own(body, reinterpret_cast<const std::byte*>(body.own.get()), static_cast<std::uint32_t>(body.first_words));
   capnp::MallocMessageBuilder flat(static_cast<unsigned>(message.root().targetSize().wordCount + 1));
   flat.setRoot(message.root());
   const auto segment = flat.getSegmentsForOutput()[0];

@@ -12,6 +12,7 @@
 #include <string>
 #include <thread>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "chaos/refusal.hpp"
@@ -77,6 +78,18 @@ class House {
     const Ref ref = self().monitor(pid);
     self().kill(pid);
     reason_of(self(), ref);
+  }
+  /// Of one that is monitored: why it has ended; nothing when it has its message, and then it is ended.
+  std::optional<std::string> fate_of(Pid pid, auto has_the_message) {
+    std::optional<std::string> told;
+    self().receive(
+        std::move(has_the_message),
+        on<"terminated", "reason">() >> [&](Pid, Reason reason) { told = to_string(reason); },
+        or_fail("the message, or the end"));
+    if (!told) end(pid);
+    self().receive(
+        on<"terminated">(is(pid)) >> [] {}, after(0s) >> [] {});
+    return told;
   }
   /// All that is there now, and the test.
   std::vector<pid_t> everybody() {
@@ -285,19 +298,9 @@ TEST_CASE("to whom somebody new sends while a call is refused to it has the mess
       },
       [&]() -> std::optional<std::string> {
         self.send(pid, "n", 1);
-        std::optional<std::string> told;
-        self.receive(
-            on<"got">() >> [](int) {},
-            on<"terminated", "reason">() >> [&](Pid, Reason reason) { told = to_string(reason); },
-            or_fail("the message, or the end"));
-        if (!told) house.end(pid);
-        return told;
+        return house.fate_of(pid, on<"got">() >> [](int) {});
       },
-      [&] {
-        self.receive(
-            on<"terminated">(is(pid)) >> [] {}, after(0s) >> [] {});
-        house.must_be_as_before();
-      });
+      [&] { house.must_be_as_before(); });
 }
 
 TEST_CASE("a large message whose sender is refused a call is sent, or its sender hears why not", "[refusal][large]") {
@@ -349,19 +352,9 @@ TEST_CASE("a large message whose receiver is refused a call is received, or its 
       },
       [&]() -> std::optional<std::string> {
         send_blob(self, pid, size);
-        std::optional<std::string> told;
-        self.receive(
-            on<"size">() >> [&](int got) { CHECK(got == size); },
-            on<"terminated", "reason">() >> [&](Pid, Reason reason) { told = to_string(reason); },
-            or_fail("the message, or the end"));
-        if (!told) house.end(pid);
-        return told;
+        return house.fate_of(pid, on<"size">() >> [&](int got) { CHECK(got == size); });
       },
-      [&] {
-        self.receive(
-            on<"terminated">(is(pid)) >> [] {}, after(0s) >> [] {});
-        house.must_be_as_before();
-      });
+      [&] { house.must_be_as_before(); });
 }
 
 TEST_CASE("a kept mailbox whose new owner, or the broker, is refused a call loses nothing", "[refusal][keep]") {
