@@ -1,6 +1,7 @@
 // Requests about shared memory: channels, extents, records that are none.
 #include <capnp/any.h>
 #include <capnp/message.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/random.h>
 
@@ -172,8 +173,11 @@ void Control::corrupt_record(Connection& connection, wire::CorruptRecord::Reader
 void Control::new_extent(Connection& connection, Id id, std::uint64_t size) {
   const Muproc& owner = asker(connection);
   if (size == 0 || size > k_max_extent) throw Failure{ErrorKind::LIMIT, fmt::format("an extent of {} bytes", size)};
+  if (!core_.extents.has_room(owner.pid, size))
+    throw Failure{ErrorKind::LIMIT, fmt::format("more than {} extents, or than {} bytes of them", Extents::k_most, Extents::k_most_bytes)};
   sys::UniqueFd memfd = sys::create_memfd("muproc-extent", size);
   const int fd = memfd.get();
+  sys::check(::fcntl(fd, F_ADD_SEALS, F_SEAL_GROW | F_SEAL_SHRINK), "fcntl F_ADD_SEALS");  // what was granted is what it is
   Message answer(id);
   const std::uint32_t extent = core_.extents.add(owner.pid, std::move(memfd));
   answer->setExtent(extent);

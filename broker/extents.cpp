@@ -9,6 +9,13 @@ Extents::Extent* Extents::find(Pid owner, std::uint32_t id) {
   return extent == book->second.extents.end() ? nullptr : &extent->second;
 }
 
+bool Extents::has_room(Pid owner, std::uint64_t bytes) const {
+  const auto book = owners_.find(owner);
+  if (book == owners_.end()) return bytes <= k_most_bytes;
+  for (const auto& [id, extent] : book->second.extents) bytes += sys::file_size(extent.memfd.get());
+  return book->second.extents.size() < k_most && bytes <= k_most_bytes;
+}
+
 std::uint32_t Extents::add(Pid owner, sys::UniqueFd memfd) {
   Owner& book = owners_[owner];
   book.extents[++book.last_id].memfd = std::move(memfd);

@@ -5,6 +5,7 @@
 // for it are told, so that they unmap it: then the memory is free.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <set>
@@ -18,6 +19,12 @@ namespace muproc::broker {
 
 class Extents {
  public:
+  static constexpr std::size_t k_most = 1024;                           // of an owner
+  static constexpr std::uint64_t k_most_bytes = std::uint64_t{1} << 40;  // of an owner, in all
+
+  /// Whether the owner may have one more of so many bytes. Who reads it maps the whole of it, and has only so many maps and
+  /// addresses.
+  bool has_room(Pid owner, std::uint64_t bytes) const;
   /// Ids count from 1 (0 is the arena in the segment), and are not used again by the same owner.
   std::uint32_t add(Pid owner, sys::UniqueFd memfd);
   /// The memfd to seal, or -1.

@@ -1,6 +1,8 @@
 // The books of channels and extents: who may write where, and for how long.
 #include "broker/channels.hpp"
 
+#include <sys/resource.h>
+
 #include "broker/extents.hpp"
 #include "shm/layout.hpp"
 #include "support/catch.hpp"
@@ -114,6 +116,28 @@ TEST_CASE("an extent is given away only once it is sealed", "[broker][extents]")
   CHECK(extents.to_seal(b, id) == -1);
   extents.set_sealed(a, id);
   CHECK(extents.give(a, id, b) >= 0);
+}
+
+TEST_CASE("an owner has so many extents, and so many bytes of them, and no more", "[broker][extents]") {
+  Extents extents;
+  CHECK(extents.has_room(a, Extents::k_most_bytes));
+  CHECK_FALSE(extents.has_room(a, Extents::k_most_bytes + 1));
+  extents.add(a, sys::create_memfd("test", Extents::k_most_bytes - 4096));
+  CHECK(extents.has_room(a, 4096));
+  CHECK_FALSE(extents.has_room(a, 4097));
+  CHECK(extents.has_room(b, Extents::k_most_bytes));
+
+  rlimit files{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &files) == 0);
+  files.rlim_cur = files.rlim_max;
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &files) == 0);
+  for (std::size_t n = 0; n < Extents::k_most; ++n) {
+    CHECK(extents.has_room(b, 4096));
+    extents.add(b, memfd());
+  }
+  CHECK_FALSE(extents.has_room(b, 4096));
+  extents.drop(b, 1);
+  CHECK(extents.has_room(b, 4096));
 }
 
 TEST_CASE("those who have an extent are told when it is dropped", "[broker][extents]") {
