@@ -18,8 +18,10 @@ void Runtime::take_over(std::vector<wire::Frame>& before_go) {
 void Runtime::keep_own(Message& message) {
   inbox_.require_room_for(message);
   Body& body = *message.body();
-  if (body.further.empty())
-    return keeper_->took_own(body, reinterpret_cast<const std::byte*>(body.own.get()), static_cast<std::uint32_t>(body.first_words));
+  if (body.further.empty()) {
+    const auto* words = reinterpret_cast<const std::byte*>(body.own.get());
+    return keeper_->took_own(body, words, static_cast<std::uint32_t>(body.first_words));
+  }
   capnp::MallocMessageBuilder flat(static_cast<unsigned>(message.root().targetSize().wordCount + 1));
   flat.setRoot(message.root());
   const auto segment = flat.getSegmentsForOutput()[0];
@@ -44,9 +46,17 @@ void Runtime::Handling::end() {
 
 /// What we wrote before we knew has woken nobody.
 void Runtime::hear_moved(wire::ChannelMoved::Reader moved, std::vector<sys::UniqueFd>& fds) {
-  if (fds.size() != 2) return;
+  if (fds.size() != 2 || moved.getCursor() >= shm::k_max_channels) return;
+  const Pid from(moved.getFrom());
   auto peer = meet(Pid(moved.getTo()), fds[0].get(), std::move(fds[1]));
-  outbox_.move(Pid(moved.getFrom()), peer, moved.getCursor());
+  // One that we could not map never was in the outbox; its successor is.
+  if (const auto granted = granted_.find(from); granted != granted_.end()) {
+    auto& [reply, ring_offset, ring_size] = granted->second;
+    outbox_.open(peer, ring_offset, ring_size, moved.getCursor(), reply.as<wire::FromBroker>().getChannel().getSecret());
+    granted_.erase(granted);
+  } else {
+    outbox_.move(from, peer, moved.getCursor());
+  }
   peer->wake(shm::Asleep::for_news);
 }
 

@@ -281,8 +281,10 @@ void Runtime::drop_extent(std::uint32_t number) {
 
 void Runtime::hear_down(wire::PeerDown::Reader down) {
   const Pid pid(down.getPid());
-  if (auto never_met = granted_.extract(pid); !never_met.empty() && !down.getIsKept())
-    outbox_.give_back_ring(never_met.mapped().ring_offset, never_met.mapped().ring_size);
+  if (const auto never_met = granted_.find(pid); never_met != granted_.end() && !down.getIsKept()) {
+    outbox_.give_back_ring(never_met->second.ring_offset, never_met->second.ring_size);
+    granted_.erase(never_met);
+  }
   const auto reason = down.getReason();
   if (const OutChannel* channel = outbox_.find(pid); channel && down.getHasCounted()) count_late(*channel, down.getCounted());
   down.getIsKept() ? outbox_.keep(pid) : outbox_.close(pid);

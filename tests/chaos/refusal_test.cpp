@@ -393,3 +393,23 @@ TEST_CASE("a kept mailbox whose new owner, or the broker, is refused a call lose
         for (const std::string& breach : breaches(house.system().folder())) FAIL_CHECK(breach);
       });
 }
+
+TEST_CASE("a sender that could not map a kept mailbox's owner goes on to its successor", "[refusal][keep]") {
+  if (cannot_refuse()) return;
+  House house(supervisor(one_for_one, {1'000'000, 1s}, {{"a", passes_on, {.mailbox = {.on_restart = OnRestart::keep}}}}));
+  Self& self = house.self();
+  const auto channels = [&] { return open_channels(house.system().folder()); };
+  const Pid before = self.find("a");
+  {
+    const Refusal refusal(Refusable::mmap, ENOMEM, Whom::only(::getpid()), 1);
+    CHECK_THROWS(self.send("a", "n", 1));
+    REQUIRE(refusal.has_struck());
+  }
+  CHECK(channels() == 1);
+  signal(self, before, SIGKILL);
+  wait_until("a successor", [&] { return self.find("a") != before && self.find("a") != nil_pid; });
+  self.send("a", "n", 2);
+  CHECK(next<int, "got">(self) == 2);
+  // The one that was granted, and the answer's: not a third.
+  CHECK(channels() == 2);
+}
