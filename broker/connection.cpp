@@ -30,8 +30,7 @@ void Connection::send(Message& message, std::initializer_list<int> fds) {
 }
 
 void Connection::flush_later() {
-  const auto again = [this] { flush(); };
-  socket_.is_starved() ? watch_.a_little_later(again) : watch_.when_writable(again);
+  watch_.when_writable([this] { flush(); }, socket_.is_starved());
 }
 
 /// Later: whoever sends may be going through all connections.

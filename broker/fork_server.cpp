@@ -194,11 +194,10 @@ void ForkServer::serve() {
 
 /// False when the broker has ended.
 bool ForkServer::wait_for_news() {
-  constexpr int k_a_while_ms = 10;
   const bool is_waiting = socket_.bytes_waiting() > 0, is_starved = is_waiting && socket_.is_starved();
   const short socket_events = is_waiting && !is_starved ? POLLIN | POLLOUT : POLLIN;
   pollfd fds[2] = {{socket_.fd(), socket_events, 0}, {broker_pidfd_.get(), POLLIN, 0}};
-  if (::poll(fds, 2, is_starved ? k_a_while_ms : -1) < 0) return true;
+  if (::poll(fds, 2, is_starved ? wire::FrameSocket::k_starved_ms : -1) < 0) return true;
   if (is_starved || (fds[0].revents & POLLOUT)) socket_.flush();
   return fds[1].revents == 0;
 }

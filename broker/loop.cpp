@@ -59,10 +59,11 @@ void Watch::stop() noexcept {
   loop.bury(std::move(state_));  // later: this may be its own callback, and a running promise must not be destroyed
 }
 
-void Watch::when_writable(std::function<void()> call) {
+void Watch::when_writable(std::function<void()> call, bool is_starved) {
   if (!state_ || state_->writable) return;
   using Observer = kj::UnixEventPort::FdObserver;
   state_->writable = std::move(call);
+  if (is_starved) return write_later();
   try {
     state_->writable_fd = sys::duplicate(state_->fd);
     state_->write_observer = observe(state_->loop.port_, state_->writable_fd.get(), Observer::OBSERVE_WRITE);
@@ -77,12 +78,6 @@ void Watch::when_writable(std::function<void()> call) {
     const auto writable = std::exchange(alive->writable, nullptr);
     alive->loop.call(writable);
   }));
-}
-
-void Watch::a_little_later(std::function<void()> call) {
-  if (!state_ || state_->writable) return;
-  state_->writable = std::move(call);
-  write_later();
 }
 
 void Watch::write_later() {

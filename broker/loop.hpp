@@ -31,10 +31,9 @@ class Watch {
   explicit operator bool() const { return state_ != nullptr; }
   void stop() noexcept;
   /// Calls back once, when the descriptor takes more bytes: after a write that it did not take. Where there is no
-  /// descriptor left to watch with, a little later, whether it does or not.
-  void when_writable(std::function<void()> call);
-  /// Calls back once, a little later, where it is not for want of room that a write was not taken. Not both at a time.
-  void a_little_later(std::function<void()> call);
+  /// descriptor left to watch with, a little later, whether it does or not; and so where it is not for want of room that it
+  /// did not take them, but `is_starved`, as a FrameSocket says of itself.
+  void when_writable(std::function<void()> call, bool is_starved);
 
  private:
   friend class Loop;

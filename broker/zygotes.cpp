@@ -221,10 +221,11 @@ void Zygotes::ask(Server& server, capnp::MessageBuilder& message, std::initializ
 }
 
 void Zygotes::flush_later(Server& server) {
-  const auto again = [this, &server] {
-    if (!server.is_gone && !server.socket.flush()) flush_later(server);
-  };
-  server.socket.is_starved() ? server.reading.a_little_later(again) : server.reading.when_writable(again);
+  server.reading.when_writable(
+      [this, &server] {
+        if (!server.is_gone && !server.socket.flush()) flush_later(server);
+      },
+      server.socket.is_starved());
 }
 
 // ---- zygotes ---------------------------------------------------------------------------------------------------------

@@ -229,10 +229,11 @@ void Logger::send(capnp::MessageBuilder& message, std::initializer_list<int> fds
 }
 
 void Logger::flush_later() {
-  const auto again = [this] {
-    if (socket_ && !socket_.flush()) flush_later();
-  };
-  socket_.is_starved() ? reading_.a_little_later(again) : reading_.when_writable(again);
+  reading_.when_writable(
+      [this] {
+        if (socket_ && !socket_.flush()) flush_later();
+      },
+      socket_.is_starved());
 }
 
 void Logger::hear() {

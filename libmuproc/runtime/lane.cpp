@@ -49,10 +49,9 @@ void Lane::pump_to(std::uint64_t frames) {
 }
 
 void Lane::write_all() {
-  constexpr int k_a_while_ms = 10;
   while (!socket_.flush()) {
     if (socket_.is_starved()) {
-      ::poll(nullptr, 0, k_a_while_ms);
+      ::poll(nullptr, 0, wire::FrameSocket::k_starved_ms);
     } else {
       wait_for(socket_.fd(), POLLOUT);
     }

@@ -95,8 +95,7 @@ FrameSocket::Written FrameSocket::write(Outgoing& frame, const int* fds, std::si
 bool FrameSocket::wait_for_memory() const {
   const int flags = ::fcntl(socket_.get(), F_GETFL);
   if (flags < 0 || (flags & O_NONBLOCK)) return false;
-  constexpr int k_a_while_ms = 10;
-  ::poll(nullptr, 0, k_a_while_ms);
+  ::poll(nullptr, 0, k_starved_ms);
   return true;
 }
 

@@ -82,6 +82,7 @@ class FrameSocket {
   /// What waits does so because the kernel lacks memory, or has too many descriptors under way: not until the socket is
   /// writable, which it is, but for a while. (A blocking socket waits by itself.)
   bool is_starved() const { return is_starved_; }
+  static constexpr int k_starved_ms = 10;
   /// Frames that have been handed to the kernel whole, ever.
   std::uint64_t frames_written() const { return frames_written_; }
   std::size_t bytes_waiting() const { return waiting_bytes_; }
