@@ -70,7 +70,9 @@ HandlerFactory factory_of(const Mumsg& handler) {
 /// A handler in its place.
 class Installed {
  public:
-  Installed(std::string handler_id, HandlerParts parts) : id(std::move(handler_id)), parts_(std::move(parts)) {
+  /// `owner` may be none, and `monitor` is of it.
+  Installed(std::string handler_id, HandlerParts parts, Pid its_owner, Ref its_monitor)
+      : id(std::move(handler_id)), owner(its_owner), monitor(its_monitor), parts_(std::move(parts)) {
     for (const auto& row : parts_.rows) {
       const bool is_call = row->event == Row::Event::call;
       if (!is_call && row->event != Row::Event::cast) continue;
@@ -165,14 +167,18 @@ class EventManager : public StateMachine<Only> {
   void install(From from, const Mumsg& handler, const Value* state) {
     const std::string id = handler["id"].as<std::string>();
     require_free(id);
-    HandlerParts parts = factory_of(handler)(self_, handler["args"]);
-    if (state && parts.take_over) parts.take_over(*parts.handler, *state);
-    Installed installed(id, std::move(parts));
-    if (handler["supervised"].as<bool>()) {
-      installed.owner = from;
-      installed.monitor = self_.monitor(from);
+    const HandlerFactory factory = factory_of(handler);
+    // The monitor comes first: whatever ends the owner while the handler comes to be is known by its own reason then.
+    const Pid owner = handler["supervised"].as<bool>() ? Pid(from) : Pid();
+    const Ref monitor = owner ? self_.monitor(owner) : Ref();
+    try {
+      HandlerParts parts = factory(self_, handler["args"]);
+      if (state && parts.take_over) parts.take_over(*parts.handler, *state);
+      handlers_.emplace_back(id, std::move(parts), owner, monitor);
+    } catch (...) {
+      if (owner) self_.demonitor(monitor, true);
+      throw;
     }
-    handlers_.push_back(std::move(installed));
   }
 
   void require_free(const std::string& id) {

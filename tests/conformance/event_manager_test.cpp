@@ -336,6 +336,23 @@ TEST_CASE("a handler ends with an owner that is killed", "[events][otp][remove_h
   CHECK(which_handlers(self, "alarms").empty());
 }
 
+TEST_CASE("a handler ends with an owner that is killed while it comes to be", "[events]") {
+  struct Bereaved : Teller {
+    Bereaved(Self& self, Pid owner) : Teller(self, "a") {
+      const Ref ref = self.monitor(owner);
+      self.kill(owner);
+      MUST(reason_of(self, ref).is(Reason::Kind::killed));
+    }
+  };
+  LiveSystem system;
+  Self& self = system.self();
+  start_event_manager(self, "alarms");
+  const Pid owner = self.spawn(
+      "owner", +[](Self& self) { static_cast<void>(add_sup_handler<Bereaved>(self, "alarms", "a", self.pid())); });
+  CHECK(told(self, 3)[1] == "a: terminate " + to_string(Reason::linked("owner", owner, Reason::killed())));
+  CHECK(which_handlers(self, "alarms").empty());
+}
+
 TEST_CASE("an owner hears why its handler left: deleted, swapped, or the manager's end",
           "[events][otp][swap_handler]") {
   LiveSystem system;

@@ -142,8 +142,10 @@ TEST_CASE("one that forks on and on is caught", "[broker][descendants]") {
   const bool in_new_sessions = GENERATE(false, true);
   self.start_supervisor("sup", supervisor(one_for_one, {}, {{"runner", +[](Self& self) {
                           const bool in_new_sessions = self.args()["in_new_sessions"].as<bool>();
+                          const auto until = std::chrono::steady_clock::now() + 60s;
                           const pid_t daemon = daemonise([&] {
-                            for (;;) {  // a new process all the time, whose parent ends
+                            // A new process all the time, whose parent ends. It outlives no test that is given up.
+                            while (std::chrono::steady_clock::now() < until) {
                               if (::fork() != 0) ::_exit(0);
                               if (in_new_sessions) ::setsid();
                               ::usleep(300);
