@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "support/sanitizer.hpp"
+
 namespace muproc::test::chaos {
 namespace {
 
@@ -92,10 +94,11 @@ void World::write_muproc(std::size_t node, Random& dice) {
   const bool is_slow = dice.one_in(4);
   const std::uint64_t slow_ms = is_slow ? 1 + dice.below(3) : 0;
   spares_ += spares;
+  const std::string limits = k_memory_is_ours ? "limits = { memory = \"192MiB\" }\n" : "";
   config_ += "\n[muproc." + it.name +
              "]\nmodule = \"libchaos.so\"\nentry = \"inhabitant\"\nready = { on = \"call\" }\nrestart = \"" +
-             word(it.restart) + "\"\nstop = \"" + stop + "\"\nlimits = { memory = \"192MiB\" }\nspares = " +
-             std::to_string(spares) + "\ntrap_exits = " + (traps_exits ? "true" : "false") +
+             word(it.restart) + "\"\nstop = \"" + stop + "\"\n" + limits + "spares = " + std::to_string(spares) +
+             "\ntrap_exits = " + (traps_exits ? "true" : "false") +
              "\nmailbox = { ring = \"" + ring +
              "\" }\nargs = { slow_ms = " + std::to_string(slow_ms) + ", peers = " + list(peers) + " }\n";
 }
