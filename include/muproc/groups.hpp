@@ -104,15 +104,15 @@ std::size_t publish(Self& self, std::string_view group, Build&& build) {
 /// As `publish`, but waits for nobody: members without room do not get it, and are named.
 template <class... Rest>
 [[nodiscard]] Published try_publish(Self& self, std::string_view group, std::string_view name, const Rest&... rest) {
-  return detail::publish_named(self, group, {detail::SendWait::Kind::never}, name, rest...);
+  return detail::publish_named(self, group, detail::SendWait::never(), name, rest...);
 }
 [[nodiscard]] inline Published try_publish(Self& self, std::string_view group, const Mumsg& mumsg) {
-  return detail::publish_mumsg(self, group, mumsg, {detail::SendWait::Kind::never});
+  return detail::publish_mumsg(self, group, mumsg, detail::SendWait::never());
 }
 template <class T, class Build>
   requires(capnp::kind<T>() == capnp::Kind::STRUCT)
 [[nodiscard]] Published try_publish(Self& self, std::string_view group, Build&& build) {
-  return detail::publish_typed<T>(self, group, {detail::SendWait::Kind::never}, build);
+  return detail::publish_typed<T>(self, group, detail::SendWait::never(), build);
 }
 
 }  // namespace muproc

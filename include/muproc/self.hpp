@@ -10,10 +10,14 @@
 
 #include <spdlog/logger.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <initializer_list>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -68,19 +72,22 @@ struct MessageTooLarge : Error {
 /// Where a message goes: a pid, or the name of a muproc or port. Refers to the name: for the duration of a call.
 class Address {
  public:
-  Address(Pid pid) : pid_(pid) {}
-  Address(std::string_view name) : name_(name) {}
-  Address(const char* name) : name_(name) {}
-  Address(const std::string& name) : name_(name) {}
-  Address(const Symbol& name) : name_(name.name) {}
+  Address(Pid pid) : where_(pid.bits()), length_(k_pid) {}
+  Address(std::string_view name) : where_(reinterpret_cast<std::uintptr_t>(name.data())), length_(name.size()) {}
+  Address(const char* name) : Address(std::string_view(name)) {}
+  Address(const std::string& name) : Address(std::string_view(name)) {}
+  Address(const Symbol& name) : Address(std::string_view(name.name)) {}
 
-  bool is_name() const { return !pid_ && !name_.empty(); }
-  Pid pid() const { return pid_; }
-  std::string_view name() const { return name_; }
+  bool is_name() const { return length_ != k_pid && length_ > 0; }
+  Pid pid() const { return length_ == k_pid ? Pid(where_) : Pid(); }
+  std::string_view name() const { return is_name() ? std::string_view(reinterpret_cast<const char*>(where_), length_) : std::string_view(); }
 
  private:
-  Pid pid_;
-  std::string_view name_;
+  // Two words, which are passed in registers. One that is passed in memory is read back in pieces that it was not written in,
+  // and for that a processor waits until all earlier stores have reached its cache, those to rings among them.
+  static constexpr std::size_t k_pid = ~std::size_t{0};
+  std::uint64_t where_;  // the pid, or where the name is
+  std::size_t length_;   // of the name, or k_pid
 };
 
 /// Unique for the life of the system. Erlang: a reference. cl-muproc: a message tag.
@@ -223,10 +230,21 @@ void fill_arguments(std::array<NamedArgument, N>& to, std::size_t at, std::strin
   fill_arguments(to, at + 1, rest...);
 }
 
-/// How a send waits for room.
-struct SendWait {
-  enum class Kind { block, never, within } kind = Kind::block;
-  std::chrono::nanoseconds limit{};
+/// How long a send waits for room: as long as it takes, if nothing else is said. One word: see Address.
+class SendWait {
+ public:
+  constexpr SendWait() = default;
+  static constexpr SendWait never() { return SendWait(-1); }
+  static constexpr SendWait within(std::chrono::nanoseconds limit) { return SendWait(std::max<std::int64_t>(limit.count(), 0)); }
+
+  constexpr bool is_never() const { return nanoseconds_ < 0; }
+  constexpr bool has_limit() const { return nanoseconds_ != k_no_limit; }
+  constexpr std::chrono::nanoseconds limit() const { return std::chrono::nanoseconds(nanoseconds_); }
+
+ private:
+  static constexpr std::int64_t k_no_limit = std::numeric_limits<std::int64_t>::max();
+  constexpr explicit SendWait(std::int64_t nanoseconds) : nanoseconds_(nanoseconds) {}
+  std::int64_t nanoseconds_ = k_no_limit;
 };
 
 /// A message being built: scratch memory while it is small, the sender's arena beyond that. Taken back by its
@@ -263,26 +281,39 @@ template <class T>
 inline constexpr bool k_is_flat = T::_capnpPrivate::pointerCount == 0 && T::_capnpPrivate::dataWordSize > 0 &&
                                   T::_capnpPrivate::dataWordSize <= FlatScratch::k_words;
 
-/// A message being built there.
+/// Null while another message is being built there: one is sent while one is built.
+FlatScratch* take_flat(Self& self);
+/// What was built there is not sent.
+void give_back_flat(FlatScratch* scratch, unsigned words) noexcept;
+/// False when there was no room in time.
+bool send_flat(Self& self, Address to, std::span<const std::uint64_t> words, std::uint64_t type_id, SendWait wait);
+
+/// A message being built there, of a type that has so many words.
+template <unsigned Words>
 class FlatOutgoing {
  public:
-  FlatOutgoing(Self& self, unsigned words);
+  explicit FlatOutgoing(Self& self) : self_(self), scratch_(take_flat(self)) {}
   FlatOutgoing(const FlatOutgoing&) = delete;
   FlatOutgoing& operator=(const FlatOutgoing&) = delete;
-  ~FlatOutgoing();
-  /// False while another message is being built there: one is sent while one is built.
+  ~FlatOutgoing() {
+    if (scratch_) [[unlikely]] give_back_flat(scratch_, Words);
+  }
   explicit operator bool() const { return scratch_ != nullptr; }
   template <class T>
   typename T::Builder builder() {
     return typename T::Builder(scratch_->builder);
   }
-  /// False when there was no room in time.
-  bool send(Address to, std::uint64_t type_id, SendWait wait);
+  bool send(Address to, std::uint64_t type_id, SendWait wait) {
+    if (!send_flat(self_, to, {scratch_->words, Words}, type_id, wait)) [[unlikely]] return false;
+    std::memset(scratch_->words, 0, Words * sizeof(std::uint64_t));
+    scratch_->in_use = false;
+    scratch_ = nullptr;
+    return true;
+  }
 
  private:
   Self& self_;
   FlatScratch* scratch_;
-  unsigned words_;
 };
 
 }  // namespace detail
@@ -403,30 +434,30 @@ class Self {
   /// As `send`, but false, with nothing sent, when there is no room now.
   template <class... Rest>
   [[nodiscard]] bool try_send(Address to, std::string_view name, const Rest&... rest) {
-    return send_fields({detail::SendWait::Kind::never}, to, name, rest...);
+    return send_fields(detail::SendWait::never(), to, name, rest...);
   }
   [[nodiscard]] bool try_send(Address to, const Mumsg& mumsg) {
-    return send_mumsg(to, mumsg, {detail::SendWait::Kind::never});
+    return send_mumsg(to, mumsg, detail::SendWait::never());
   }
   [[nodiscard]] bool try_send(Address to, std::span<const std::byte> bytes) {
-    return send_bytes(to, bytes, {detail::SendWait::Kind::never});
+    return send_bytes(to, bytes, detail::SendWait::never());
   }
   template <class T, class Build>
   [[nodiscard]] bool try_send(Address to, Build&& build) {
-    return send_typed<T>(to, build, {detail::SendWait::Kind::never});
+    return send_typed<T>(to, build, detail::SendWait::never());
   }
   /// As `send`, but false, with nothing sent, when there was no room within `limit`.
   template <class... Rest>
   [[nodiscard]] bool send_within(std::chrono::nanoseconds limit, Address to, std::string_view name,
                                  const Rest&... rest) {
-    return send_fields({detail::SendWait::Kind::within, limit}, to, name, rest...);
+    return send_fields(detail::SendWait::within(limit), to, name, rest...);
   }
   [[nodiscard]] bool send_within(std::chrono::nanoseconds limit, Address to, std::span<const std::byte> bytes) {
-    return send_bytes(to, bytes, {detail::SendWait::Kind::within, limit});
+    return send_bytes(to, bytes, detail::SendWait::within(limit));
   }
   template <class T, class Build>
   [[nodiscard]] bool send_within(std::chrono::nanoseconds limit, Address to, Build&& build) {
-    return send_typed<T>(to, build, {detail::SendWait::Kind::within, limit});
+    return send_typed<T>(to, build, detail::SendWait::within(limit));
   }
 
   /// For another thread of this process, which sends in my name: see sender.hpp.
@@ -499,7 +530,7 @@ class Self {
   template <class T, class Build>
   bool send_typed(Address to, Build& build, detail::SendWait wait) {
     if constexpr (detail::k_is_flat<T>) {
-      detail::FlatOutgoing out(*this, T::_capnpPrivate::dataWordSize);
+      detail::FlatOutgoing<T::_capnpPrivate::dataWordSize> out(*this);
       if (out) {
         build(out.template builder<T>());
         return out.send(to, capnp::typeId<T>(), wait);

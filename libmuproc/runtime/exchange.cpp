@@ -132,7 +132,7 @@ bool Runtime::send(Address to, ScratchLease& lease, std::uint64_t type_id, SendW
   OutChannel* channel = outbox_.find(target);
   if (channel && directory_->alive(target) && try_send_once(*channel, lease, header, ref)) [[likely]] return true;
 
-  const Time deadline = wait.kind == SendWait::Kind::within ? sys::from_now(wait.limit) : Time::max();
+  const Time deadline = wait.has_limit() ? sys::from_now(wait.limit()) : Time::max();
   for (bool counted = false;;) {
     if (!channel && takes(target, to, kind)) channel = open_channel(target);
     if (!channel || !takes(target, to, kind)) {
@@ -216,7 +216,7 @@ bool Runtime::try_send_once(OutChannel& channel, ScratchLease& lease, shm::Recor
 /// Waits for a published cursor or a released block; meanwhile takes what arrives into the stash, so that two muprocs
 /// that send to each other cannot block each other. False when there is no time left.
 bool Runtime::wait_for_room(Pid to, SendWait wait, Time deadline) {
-  if (wait.kind == SendWait::Kind::never) return false;
+  if (wait.is_never()) return false;
   check();
   drain_to_stash();
   OutChannel* channel = outbox_.find(to);

@@ -105,7 +105,7 @@ Published Runtime::publish(std::string_view group, Outgoing& message, std::uint6
       published.full.push_back(pid);
     }
   }
-  if (wait.kind == SendWait::Kind::block) {
+  if (!wait.has_limit()) {
     for (const Pid slow : std::exchange(published.full, {})) {
       for (bool counted = false; !send_to(slow); wait_for_room(slow, wait, Time::max())) {
         if (std::exchange(counted, true)) continue;

@@ -25,6 +25,7 @@
 #include "runtime/outbox.hpp"
 #include "runtime/sleeper.hpp"
 #include "runtime/timers.hpp"
+#include "shm/counter.hpp"
 #include "shm/directory.hpp"
 #include "sys/clock.hpp"
 
@@ -88,9 +89,7 @@ class Runtime {
   /// What every runtime call begins with: news of the broker, timers, exit signals, limits.
   void check() {
     count_call();
-    if (directory_live_->lane.load(std::memory_order_acquire) > lane_.received() || attention_ || interrupted_ ||
-        !timers_.empty() || sleeper_.other_was_ready())
-      check_slowly();
+    if (wants_attention()) check_slowly();
   }
   void sleep(Time duration);
   /// The reason for which it has been told to end, if it has.
@@ -152,6 +151,10 @@ class Runtime {
     commit_at_once(claimed, header_for(to, type_id, kind, ref), 1 + words, now);
     return true;
   }
+  /// Sends a short message into the open channel of a pid, if nothing has to be done before. False, with nothing done, when
+  /// anything has: then send it in the other way.
+  bool send_bytes_quickly(Address to, std::span<const std::byte> bytes);
+  bool send_flat_quickly(Address to, std::span<const std::uint64_t> words, std::uint64_t type_id);
   /// Sends a struct of data alone.
   bool send_flat(Address to, std::span<const std::uint64_t> words, std::uint64_t type_id, SendWait wait);
   bool send_bytes(Address to, std::span<const std::byte> bytes, SendWait wait);
@@ -313,6 +316,10 @@ class Runtime {
     shm::AtomicU32& activity_;
     std::uint32_t before_;
   };
+  bool wants_attention() const {
+    return directory_live_->lane.load(std::memory_order_acquire) > lane_.received() || attention_ || interrupted_ || !timers_.empty() ||
+           sleeper_.other_was_ready();
+  }
   void check_slowly();
   void hear_lane();
   void throw_if_ending();
@@ -341,6 +348,8 @@ class Runtime {
   };
   Claimed claim_at_once(Pid to, std::size_t words);
   void commit_at_once(const Claimed& claimed, shm::RecordHeader header, std::size_t words, std::uint64_t now);
+  template <class Write>
+  bool send_quickly(Address to, std::uint64_t type_id, std::size_t words, const Write& write);
   bool try_send_once(OutChannel& channel, ScratchLease& lease, shm::RecordHeader& header, std::uint64_t ref);
   void sent(OutChannel& channel, std::uint64_t bytes);
   bool wait_for_room(Pid to, SendWait wait, Time deadline);
@@ -499,6 +508,52 @@ class Runtime {
   sent(*claimed.channel, writer.position() - claimed.position);
 }
 
+/// A call of another function stores what its caller has in registers, and stores wait for each other: while those to a ring, whose
+/// lines another processor has, are on their way to the cache, the more of others lie between them, the fewer are on their way
+/// at once. So on this way nothing is called.
+template <class Write>
+[[gnu::always_inline]] inline bool Runtime::send_quickly(Address to, std::uint64_t type_id, std::size_t words, const Write& write) {
+  const std::uint64_t now = ticks();  // the processor takes its time for this, and can do the rest meanwhile
+  if (wants_attention()) [[unlikely]] return false;
+  const Pid target = to.pid();  // nil, of a name: nobody has a channel to that
+  OutChannel* channel = outbox_.find(target);
+  if (!channel || !directory_->alive(target)) [[unlikely]] return false;
+  shm::RingWriter& writer = channel->writer;
+  std::byte* body = writer.claim_here(words);
+  if (!body) [[unlikely]] return false;
+  count_call();
+  write(body);
+  const std::uint64_t before = writer.position();
+  shm::RecordHeader header = header_for(target, type_id, Message::Kind::message, 0);
+  header.timestamp = stamp(now);
+  writer.commit(header, words);
+  sent(*channel, writer.position() - before);
+  return true;
+}
+
+inline bool Runtime::send_bytes_quickly(Address to, std::span<const std::byte> bytes) {
+  const std::size_t whole = bytes.size() / 8, rest = bytes.size() % 8;
+  if (whole > shm::k_few_words) return false;
+  return send_quickly(to, k_byte_message, 2 + whole + (rest != 0), [&](std::byte* body) __attribute__((always_inline)) {
+    const std::uint64_t pointers[] = {wire::struct_pointer(0, 0, 1), wire::list_pointer(0, wire::k_bytes, bytes.size())};
+    std::memcpy(body, &pointers[0], 8);
+    std::memcpy(body + 8, &pointers[1], 8);
+    shm::copy_few_in(body + 16, bytes.data(), whole);
+    if (rest == 0) return;
+    std::uint64_t last = 0;
+    for (std::size_t i = 0; i < rest; ++i) last |= static_cast<std::uint64_t>(bytes[whole * 8 + i]) << 8 * i;
+    std::memcpy(body + 16 + whole * 8, &last, 8);
+  });
+}
+
+inline bool Runtime::send_flat_quickly(Address to, std::span<const std::uint64_t> words, std::uint64_t type_id) {
+  return send_quickly(to, type_id, 1 + words.size(), [&](std::byte* body) __attribute__((always_inline)) {
+    const std::uint64_t root = wire::struct_pointer(0, words.size(), 0);
+    std::memcpy(body, &root, 8);
+    shm::copy_few_in(body + 8, reinterpret_cast<const std::byte*>(words.data()), words.size());
+  });
+}
+
 inline shm::RecordHeader Runtime::header_for(Pid to, std::uint64_t type_id, Message::Kind kind, std::uint64_t ref) const {
   shm::RecordHeader header{};
   header.kind = static_cast<std::uint8_t>(kind);
@@ -509,13 +564,10 @@ inline shm::RecordHeader Runtime::header_for(Pid to, std::uint64_t type_id, Mess
 }
 
 inline void Runtime::sent(OutChannel& channel, std::uint64_t bytes) {
-  channel.peer->wake(shm::Asleep::for_news);
-  const auto add = [](shm::AtomicU64& counter, std::uint64_t count) {
-    counter.store(counter.load(std::memory_order_relaxed) + count, std::memory_order_relaxed);
-  };
   shm::StatusBlock& status = own_->status();
-  add(status.messages_sent, 1);
-  add(status.bytes_sent, bytes);
+  shm::add(status.messages_sent, 1);
+  shm::add(status.bytes_sent, bytes);
+  channel.peer->wake(shm::Asleep::for_news);
 }
 
 /// When something is sent: later than all that this muproc has sent or received, so that what follows from a message is

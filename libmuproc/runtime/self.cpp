@@ -121,7 +121,8 @@ bool Self::send_mumsg(Address to, const Mumsg& mumsg, detail::SendWait wait) {
 }
 
 bool Self::send_bytes(Address to, std::span<const std::byte> bytes, detail::SendWait wait) {
-  return Runtime::of(*this).send_bytes(to, bytes, wait);
+  Runtime& runtime = Runtime::of(*this);
+  return runtime.send_bytes_quickly(to, bytes) || runtime.send_bytes(to, bytes, wait);
 }
 
 bool Self::receive_clauses(const detail::ClauseTable& table, void* result) {
@@ -147,17 +148,17 @@ bool Outgoing::send(Address to, std::uint64_t type_id, SendWait wait, Message::K
   return Runtime::of(self_).send(to, *static_cast<ScratchLease*>(lease_), type_id, wait, kind, ref);
 }
 
-FlatOutgoing::FlatOutgoing(Self& self, unsigned words)
-    : self_(self), scratch_(Runtime::of(self).take_flat()), words_(words) {}
+FlatScratch* take_flat(Self& self) { return Runtime::of(self).take_flat(); }
 
-FlatOutgoing::~FlatOutgoing() {
-  if (!scratch_ || !Runtime::current()) return;
-  std::fill_n(scratch_->words, words_, 0);
-  scratch_->in_use = false;
+void give_back_flat(FlatScratch* scratch, unsigned words) noexcept {
+  if (!Runtime::current()) return;
+  std::fill_n(scratch->words, words, 0);
+  scratch->in_use = false;
 }
 
-bool FlatOutgoing::send(Address to, std::uint64_t type_id, SendWait wait) {
-  return Runtime::of(self_).send_flat(to, {scratch_->words, words_}, type_id, wait);
+bool send_flat(Self& self, Address to, std::span<const std::uint64_t> words, std::uint64_t type_id, SendWait wait) {
+  Runtime& runtime = Runtime::of(self);
+  return runtime.send_flat_quickly(to, words, type_id) || runtime.send_flat(to, words, type_id, wait);
 }
 
 bool send_fields(Self& self, Address to, std::span<const NamedArgument> fields, SendWait wait) {

@@ -35,13 +35,18 @@ constexpr std::size_t max_record_words(std::size_t size) { return (size / 8 - si
 // Records' bodies are short, and memcpy's call costs more than its work.
 
 /// To the ring, word by word: what was just written word by word cannot be loaded in larger pieces without waiting.
+[[gnu::always_inline]] inline void copy_few_in(std::byte* to, const std::byte* from, std::size_t words) {
+#pragma GCC unroll 4
+  for (std::size_t i = 0; i < words; ++i) std::memcpy(to + 8 * i, from + 8 * i, 8);
+}
+constexpr std::size_t k_few_words = 64;
+
 inline void copy_in(std::byte* to, const std::byte* from, std::size_t words) {
-  if (words > 64) {
+  if (words > k_few_words) {
     std::memcpy(to, from, words * 8);
     return;
   }
-#pragma GCC unroll 4
-  for (std::size_t i = 0; i < words; ++i) std::memcpy(to + 8 * i, from + 8 * i, 8);
+  copy_few_in(to, from, words);
 }
 
 /// From the ring, where the bytes have long been.
@@ -72,6 +77,15 @@ class RingWriter {
     if (record > size_ - offset) [[unlikely]]
       return claim_at_beginning(words);
     if (!has_room(record)) [[unlikely]]
+      return nullptr;
+    return base_ + offset + sizeof(RecordHeader);
+  }
+  /// The same, only where that is simple: null when the record does not fit before the ring's end, or when it takes a new look
+  /// at the reader's cursor to know that there is room.
+  [[gnu::always_inline]] std::byte* claim_here(std::size_t words) const {
+    const std::size_t record = record_size(words);
+    const std::size_t offset = position_ & (size_ - 1);
+    if (words > max_record_words(size_) || record > size_ - offset || position_ + record - consumed_seen_ > size_) [[unlikely]]
       return nullptr;
     return base_ + offset + sizeof(RecordHeader);
   }

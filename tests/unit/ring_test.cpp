@@ -260,6 +260,25 @@ TEST_CASE("a record that finds no room behind its skip leaves no skip either", "
   CHECK(channel.writer.position() == 4096);
 }
 
+TEST_CASE("where no skip and no new look at the cursor are needed, a record is claimed where it goes anyway", "[shm][ring]") {
+  Channel channel(4096);
+  CHECK(channel.writer.claim_here(4) == channel.memory.at(0) + sizeof(RecordHeader));
+  CHECK(channel.writer.claim_here(4) == channel.writer.claim(4));
+  CHECK(channel.writer.claim_here(max_record_words(4096)) == channel.writer.claim(max_record_words(4096)));
+  CHECK(channel.writer.claim_here(max_record_words(4096) + 1) == nullptr);
+
+  const Words one_line(4, 1);
+  while (channel.writer.position() < 4096 - 64) REQUIRE(channel.say(one_line));
+  CHECK(channel.writer.claim_here(5) == nullptr);  // that is a skip
+  CHECK(channel.writer.claim_here(4) == channel.memory.at(4096 - 64) + sizeof(RecordHeader));
+  REQUIRE(channel.say(one_line));
+  channel.read_all();
+  channel.reader.publish();
+  CHECK(channel.writer.claim_here(4) == nullptr);  // as long as the writer has not looked
+  CHECK(channel.writer.claim(4) == channel.memory.at(0) + sizeof(RecordHeader));
+  CHECK(channel.writer.claim_here(4) == channel.memory.at(0) + sizeof(RecordHeader));
+}
+
 TEST_CASE("room is given back in eighths of the ring, and at once when the reader publishes", "[shm][ring]") {
   Channel channel(4096);
   const Words body(4, 1);

@@ -112,8 +112,7 @@ void Stream::send(kj::ArrayPtr<const kj::ArrayPtr<const capnp::word>> segments) 
     std::memcpy(list.init(i, static_cast<unsigned>(bytes.size())).begin(), bytes.begin(), bytes.size());
   }
   // Who is about to end does not wait for room: its peers hear of the end itself.
-  const detail::SendWait wait{std::uncaught_exceptions() > 0 ? detail::SendWait::Kind::never
-                                                             : detail::SendWait::Kind::block};
+  const auto wait = std::uncaught_exceptions() > 0 ? detail::SendWait::never() : detail::SendWait();
   runtime_.send(peer_, *lease, capnp::typeId<wire::RpcFrame>(), wait, Message::Kind::message, 0);
 }
 
