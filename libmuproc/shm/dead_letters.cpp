@@ -4,15 +4,11 @@
 #include <cstring>
 #include <optional>
 
+#include "shm/counter.hpp"
 #include "shm/words.hpp"
-
 
 namespace muproc::shm {
 namespace {
-
-void add(AtomicU64& counter, std::uint64_t count) {
-  counter.store(counter.load(std::memory_order_relaxed) + count, std::memory_order_relaxed);
-}
 
 std::uint64_t load(const AtomicU64& word) { return word.load(std::memory_order_relaxed); }
 
