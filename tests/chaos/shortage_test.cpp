@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -55,6 +56,14 @@ void ends(Self& self, Pid pid) {
   const Ref ref = self.monitor(pid);
   self.kill(pid);
   reason_of(self, ref);
+}
+
+/// The one child of that name, once it has taken it: at first it has its parent's.
+pid_t the_child_of(pid_t os_pid, const std::string& comm) {
+  return *wait_until("the only child that is named " + comm, [&]() -> std::optional<pid_t> {
+    const auto children = children_of(os_pid, comm);
+    return children.size() == 1 ? std::optional(children.front()) : std::nullopt;
+  });
 }
 
 /// Nothing is kept of what failed: no process, no descriptor.
@@ -132,7 +141,7 @@ TEST_CASE("a first birth that the broker has no descriptor for leaves neither zy
     shortage.end();
     if (!was_born) system.self().spawn("x", waits);
     wait_until("no zombie", [&] { return zombies_of(system.broker().os_pid()) == 0; });
-    CHECK(children_of(system.broker().os_pid(), "muproc-seed").size() == 1);
+    the_child_of(system.broker().os_pid(), "muproc-seed");
   }
   CHECK(was_born);
 }
@@ -277,8 +286,7 @@ TEST_CASE("a seed for which there was no descriptor is forked a little later", "
   LiveSystem system;
   Self& self = system.self();
   const pid_t broker = system.broker().os_pid();
-  const auto seeds = children_of(broker, "muproc-seed");
-  REQUIRE(seeds.size() == 1);
+  the_child_of(broker, "muproc-seed");
   for (std::size_t left = 0; left < 4; ++left) {
     INFO("with " << left << " descriptors left");
     {
@@ -329,15 +337,14 @@ TEST_CASE("a logger without descriptors costs nobody what it prints, nor its lif
         std::puts(text.c_str()), std::fflush(stdout), self.send(from, "printed", true);
       });
   };
-  const auto loggers = children_of(system.broker().os_pid(), "muproc-logger");
-  REQUIRE(loggers.size() == 1);
+  const pid_t logger = the_child_of(system.broker().os_pid(), "muproc-logger");
   Pid pid;
   {
-    const Shortage shortage(loggers.front(), 1);
+    const Shortage shortage(logger, 1);
     pid = self.spawn("printer", prints);
     wait_until("another logger", [&] {
       const auto now = children_of(system.broker().os_pid(), "muproc-logger");
-      return now.size() == 1 && now != loggers;
+      return now.size() == 1 && now.front() != logger;
     });
   }
   self.send(pid, "print", "here I am");
