@@ -9,7 +9,6 @@
 #include <thread>
 
 #include "chaos/shortage.hpp"
-#include "support/sanitizer.hpp"
 #include "sys/fd.hpp"
 
 namespace muproc::test::chaos {
@@ -68,8 +67,7 @@ void Weather::strike(std::size_t now) {
 /// Not normally: then a transient one would stay away.
 void Weather::end_somebody() {
   const std::size_t node = world_.muprocs()[dice_.below(world_.muprocs().size())];
-  std::string way = std::array{"kill", "kill", "segv", "throw", "eat"}[dice_.below(5)];
-  if (way == "eat" && !k_memory_is_ours) way = "kill";  // without a limit it would eat the machine's
+  const std::string way = std::array{"kill", "kill", "segv", "throw", "eat"}[dice_.below(5)];
   note(way + ' ' + world_.nodes()[node].name);
   witness_.end(node, way);
 }

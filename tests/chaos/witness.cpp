@@ -5,6 +5,7 @@
 
 #include "support/catch.hpp"
 #include "support/muctl_json.hpp"
+#include "support/sanitizer.hpp"
 
 namespace muproc::test::chaos {
 using namespace std::chrono_literals;
@@ -197,8 +198,9 @@ void Witness::end(std::size_t node, const std::string& way) {
   const auto found = std::find_if(all.begin(), all.end(),
                                   [&](const MuprocInfo& info) { return info.name == world_.nodes()[node].name; });
   if (found == all.end() || !found->pid || found->os_pid <= 0) return;
-  if (way == "kill" || way == "segv")
-    ::kill(found->os_pid, way == "kill" ? SIGKILL : SIGSEGV);
+  const bool is_killed = way == "kill" || (way == "eat" && !k_memory_is_ours);  // without a limit it would eat the machine's
+  if (is_killed || way == "segv")
+    ::kill(found->os_pid, is_killed ? SIGKILL : SIGSEGV);
   else
     (void)self().send_within(1s, found->pid, "end", way);
 }
