@@ -40,7 +40,7 @@ struct Board {
   std::atomic<bool> stop;
   std::atomic<std::uint32_t> out_of_order, spoilt, miscounted;
   std::array<std::atomic<std::uint8_t>, k_most> started, finished;
-  std::array<std::atomic<std::uint8_t>, k_most> again;  // as the last who started it was told
+  std::array<std::atomic<std::uint8_t>, k_most> again;  // as the last who took it in hand was told
 };
 
 class SharedBoard {
@@ -198,13 +198,19 @@ class Life {
     return message;
   }
 
+  /// It is in hand. What was told of it is written down before, so that no death in hand goes without.
+  Body& begin(Message& message) {
+    Body& body = Inbox::contents(message);
+    world_.board->again[number_of(message)] = static_cast<std::uint8_t>(message.redelivered());
+    keeper_->begin(body.kept);
+    return body;
+  }
+
   template <class Meanwhile>
   void handle(Message& message, Meanwhile&& meanwhile) {
-    Body& body = Inbox::contents(message);
-    keeper_->begin(body.kept);
+    Body& body = begin(message);
     const std::uint64_t number = number_of(message);
     ++world_.board->started[number];
-    world_.board->again[number] = static_cast<std::uint8_t>(message.redelivered());
     meanwhile();
     const auto data = message.bytes();
     for (std::size_t i = 8; i < data.size(); ++i)
@@ -225,9 +231,7 @@ class Life {
           if (auto other = pull()) handle(*other, [] {});
         });
       case 3: {  // a behaviour keeps it for later
-        const std::uint32_t kept = Inbox::contents(message).kept;
-        keeper_->begin(kept);
-        keeper_->put_back(kept);
+        keeper_->put_back(begin(message).kept);
         return inbox_->keep(std::move(message));
       }
       default: return handle(message, [] {});
@@ -376,9 +380,7 @@ Tally play(std::size_t kills, bool redelivers, Random& random) {
     const unsigned deaths = hands == receiver.in_hand.end() ? 0 : hands->second;
     tally.redelivered += redelivers ? deaths : 0;
     const unsigned expected = redelivers ? std::min(deaths, shm::k_most_redeliveries) : 0;
-    const unsigned told = world.board->again[number];
-    // Who had it in hand when it was dropped may have died before it could write down what it was told.
-    if (is_dropped ? told > expected : told != expected) ++world.board->miscounted;
+    if (world.board->again[number] != expected) ++world.board->miscounted;
   }
   for (const auto& sender : world.senders) tally.blocks += sender->blocks_in_flight();
   tally.out_of_order = world.board->out_of_order;
